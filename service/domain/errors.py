@@ -1,0 +1,108 @@
+"""The one error tree.
+
+RelayError                  every error of ours; `reason` is a stable machine word, `str()` is for a person
+├── Refused                 the request is not from whom it claims: 401, and the answer never says why
+├── Unreadable              verified, but the body is not what this provider sends: 400
+├── KeyUnavailable          the key that would judge the request cannot be had right now: 503
+├── RuleFailed              an operator's rule raised on this event: the receipt is kept as `unmatched`
+├── ConfigInvalid           one or many problems in the operator's configuration, all at once
+├── StoreUnavailable        disk full, read-only, locked or gone: 503, never a 2xx
+│   └── StoreTooNew         the database was written by a newer release
+├── VaultError              no vault key, or none that opens this token
+└── CommandFailed           a command line request that cannot be carried out
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class RelayError(Exception):
+    """Base of every error the relay raises on purpose."""
+
+    reason = "error"
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        if reason is not None:
+            self.reason = reason
+
+
+class Refused(RelayError):
+    """The request does not verify. `reason` goes to log, metric and inbox, never to the sender."""
+
+    reason = "refused"
+
+    def __init__(self, reason: str, message: str = "") -> None:
+        super().__init__(message or reason.replace("_", " "), reason=reason)
+
+
+class Unreadable(RelayError):
+    """A verified body that is not what the provider documents."""
+
+    reason = "unreadable"
+
+
+class KeyUnavailable(RelayError):
+    """A published key or certificate could not be fetched now; the sender should try again."""
+
+    reason = "key_unavailable"
+
+
+class RuleFailed(RelayError):
+    """A rule of the operator's raised while it was applied to an event."""
+
+    reason = "rule_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in the configuration. `path` is dotted, `line` counts from 1 and is 0 where there is no file line."""
+
+    path: str
+    message: str
+    line: int = 0
+
+
+class ConfigInvalid(RelayError):
+    """Every problem found in the configuration, in file order."""
+
+    reason = "config_invalid"
+
+    def __init__(self, problems: Sequence[Problem], file: str = "") -> None:
+        self.problems = tuple(problems)
+        self.file = file
+        super().__init__("\n".join(self.lines()))
+
+    def lines(self) -> list[str]:
+        """`relay.yaml:LINE: path: message`, one a problem."""
+        out = []
+        for problem in self.problems:
+            place = f"{self.file}:{problem.line}: " if self.file and problem.line else f"{self.file}: " if self.file else ""
+            out.append(f"{place}{problem.path}: {problem.message}" if problem.path else f"{place}{problem.message}")
+        return out
+
+
+class StoreUnavailable(RelayError):
+    """The store cannot commit at the moment."""
+
+    reason = "store_unavailable"
+
+
+class StoreTooNew(StoreUnavailable):
+    """The database's schema is newer than this release knows."""
+
+    reason = "store_too_new"
+
+
+class VaultError(RelayError):
+    """The vault is locked: no key is configured, or no configured key opens what is stored."""
+
+    reason = "vault"
+
+
+class CommandFailed(RelayError):
+    """A command cannot be carried out; the message names the remedy."""
+
+    reason = "command_failed"

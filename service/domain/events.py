@@ -1,0 +1,90 @@
+"""What happened to an image, in every sender's words and in ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class AssetKind(StrEnum):
+    """What an event says about the asset. `updated` is the vague one: the asset memory may turn it into `replaced`."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    REPLACED = "replaced"
+    RENAMED = "renamed"
+    DELETED = "deleted"
+    UNPUBLISHED = "unpublished"
+    RESTORED = "restored"
+    UNKNOWN = "unknown"
+
+    @property
+    def gone(self) -> bool:
+        """Whether the origin no longer serves the asset."""
+        return self in (AssetKind.DELETED, AssetKind.UNPUBLISHED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetEvent:
+    """One asset's event.
+
+    `urls` are the ones the event says are current, `earlier_urls` those it says the asset had (a rename's old name).
+    The asset memory adds to `earlier_urls` before the rules see the event. `content_hash` is any token that changes
+    with the bytes (etag, version, digest).
+    """
+
+    kind: AssetKind
+    id: str
+    urls: tuple[str, ...] = ()
+    earlier_urls: tuple[str, ...] = ()
+    bucket: str | None = None
+    key: str | None = None
+    filename: str | None = None
+    mime_type: str | None = None
+    environment: str | None = None
+    locale: str | None = None
+    occurred_at: datetime | None = None
+    content_hash: str | None = None
+
+    @property
+    def all_urls(self) -> tuple[str, ...]:
+        """Present URLs, then earlier ones, each once."""
+        return tuple(dict.fromkeys((*self.urls, *self.earlier_urls)))
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """The event is genuine and is not about an image."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TestPing:
+    """The sender's test button or its announcement that notifications are configured."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """The sender waits for a GET of `url`, which the provider built itself from allow-listed parts, to start sending."""
+
+    url: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """A verified body, read: the asset events in it, or why there are none.
+
+    `payload` is the parsed body the rules may look into; `event_id` is the sender's own id of the event (None: a
+    digest of source, signed time and body takes its place).
+    """
+
+    payload: Any
+    events: tuple[AssetEvent, ...] = ()
+    instead: Ignored | TestPing | Confirmation | None = None
+    event_id: str | None = None

@@ -1,0 +1,16 @@
+"""Identifiers that sort by the time they were made."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+
+from service.domain.clock import to_ms
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case: no letter is mistaken for a digit
+
+
+def new_id(prefix: str, now: datetime) -> str:
+    """`rcp_` and 26 characters: 48 bits of milliseconds, then 80 random bits (the ULID layout)."""
+    number = to_ms(now) << 80 | secrets.randbits(80)
+    return f"{prefix}_" + "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))

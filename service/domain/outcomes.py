@@ -1,0 +1,36 @@
+"""What became of one call to Vercel, read once and told in our own words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class OutcomeKind(StrEnum):
+    """`done` 2xx · `invalid` 400 · `credential` 401, 403 · `blocked` 402, 404, 410, 3xx and every other answer that will
+    not change by itself · `transient` 408, 425, 429, 5xx, time-outs and broken connections."""
+
+    DONE = "done"
+    INVALID = "invalid"
+    CREDENTIAL = "credential"
+    BLOCKED = "blocked"
+    TRANSIENT = "transient"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One call's result.
+
+    `reason` is for a person: Vercel's own message or the network's, at most 500 characters, without a token.
+    `retry_at` is the earliest time Vercel asked for, by whichever header or body field named the latest.
+    `quota_until` says that the rate budget of this credential is used up until then (429, or a remaining count of 0).
+    """
+
+    kind: OutcomeKind
+    status: int | None
+    reason: str
+    retry_at: datetime | None = None
+    quota_until: datetime | None = None
+    warning: str | None = None
+    request_id: str | None = None

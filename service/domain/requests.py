@@ -1,0 +1,70 @@
+"""What came in over HTTP, before and after it was verified."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Self
+
+from service.domain.errors import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class RawRequest:
+    """A request as it was received: nothing decoded, nothing trusted.
+
+    `path` is path and query as the sender sees and signs them, still percent-encoded. Header names are lower-case and
+    values are latin-1 text, in the order received.
+    """
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, method: str, path: str, headers: Mapping[str, str] | Iterable[tuple[str, str]], body: bytes) -> Self:
+        pairs = headers.items() if isinstance(headers, Mapping) else headers
+        return cls(method, path, tuple((name.lower(), value) for name, value in pairs), body)
+
+    def header(self, name: str) -> str | None:
+        """The value of a lower-case header name, None when absent; refuses a repeated one, which has no one meaning."""
+        found = [value for key, value in self.headers if key == name]
+        if len(found) > 1:
+            raise Refused("header_repeated", f"the header {name} came {len(found)} times")
+        return found[0] if found else None
+
+    def required(self, name: str, reason: str = "signature_missing") -> str:
+        """As `header`, but an absent or empty one is refused."""
+        value = self.header(name)
+        if not value:
+            raise Refused(reason, f"the header {name} is missing")
+        return value
+
+    def header_map(self, names: frozenset[str]) -> dict[str, str]:
+        """The headers among `names`, the last one winning: what may be stored and shown."""
+        return {key: value for key, value in self.headers if key in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Authentic:
+    """What a provider's verification found. `signed_at` is the sender's own signed clock, where the scheme has one."""
+
+    scheme: str
+    signed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A request that proved its sender. Only `service.providers.verification` makes one.
+
+    `headers` holds the provider's allow-listed headers alone: no credential survives into here.
+    """
+
+    source: str
+    scheme: str
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    received_at: datetime
+    signed_at: datetime | None = None

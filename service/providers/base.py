@@ -1,0 +1,110 @@
+"""What every provider is made of."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar
+
+from service.domain.errors import Refused
+from service.domain.events import Notification
+from service.domain.requests import Authentic, RawRequest, Verified
+from service.providers.credentials import StaticCredential
+from service.settings.model import Source
+
+
+class SourceProblem(ValueError):
+    """A source's settings do not suit its provider. `key` is the setting below the source, "" for the source itself."""
+
+    def __init__(self, key: str, message: str) -> None:
+        self.key = key
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What the product says about a provider, in `image-relay providers` and its page.
+
+    `tolerance` is in seconds, None where the scheme signs no time. `auth` lists the settings of `auth:` it offers
+    beside or in place of its own signature. `stored_headers` (lower-case) is the allow-list of headers that are kept;
+    it holds no credential. `options` are the source settings only this kind of provider reads.
+    """
+
+    name: str
+    title: str
+    doc_url: str
+    signs: str
+    tolerance: float | None
+    stored_headers: frozenset[str]
+    auth: tuple[str, ...] = ("capability",)
+    options: tuple[str, ...] = ()
+    needs_secret: bool = True
+    success_status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A realistic event for `send` and the demo: a body, and the headers that go with it before signing."""
+
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Provider(ABC):
+    """One configured source's provider: keys are decoded and options checked once, here in the constructor."""
+
+    info: ClassVar[Info]
+
+    def __init__(self, name: str, source: Source) -> None:
+        """Raise SourceProblem where the source's settings do not suit."""
+        self.name = name
+        self.source = source
+        self.tolerance = source.tolerance if source.tolerance is not None else self.info.tolerance
+        self.credential = StaticCredential.of(name, source)
+        if source.auth is not None and self.credential.kind not in self.info.auth:
+            offered = ", ".join(self.info.auth) or "none"
+            raise SourceProblem("auth", f"{self.info.name} does not offer {self.credential.kind} (offered: {offered})")
+        if self.credential is None and self.info.needs_secret and not (source.secrets or source.public_keys):
+            raise SourceProblem("secrets", f"{self.info.name} signs its webhooks: give the signing secret here")
+
+    def verify(self, request: RawRequest, now: datetime, key: bytes | None = None) -> Authentic:
+        """Judge a request; raises Refused. `key` is what `key_url` asked for."""
+        if self.credential is not None:
+            return self.credential.verify(request)
+        return self.verify_signature(request, now, key)
+
+    def key_url(self, request: RawRequest) -> str | None:
+        """The URL of the published key this request names, if judging it takes one: already held against the
+        provider's host rule. Raises Refused where the rule is broken."""
+        return None
+
+    @abstractmethod
+    def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
+        """Judge the provider's own signature over the received bytes; raises Refused."""
+
+    @abstractmethod
+    def read(self, request: Verified) -> Notification:
+        """Read a verified body; raises Unreadable."""
+
+    @abstractmethod
+    def sign(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None = None) -> RawRequest:
+        """The request the vendor would send: for `send`, the demo and the tests. `signing_key` is a PEM private key
+        (or the vendor's own spelling of one) for schemes in which the receiver holds only the public half."""
+
+    @classmethod
+    @abstractmethod
+    def samples(cls, now: datetime) -> Mapping[str, Sample]:
+        """Realistic events by name; the first is the default. Bodies carry `now` where the vendor's do."""
+
+
+def refuse_stale(signed_at: datetime, now: datetime, tolerance: float | None) -> None:
+    """Refuse a signed time further than `tolerance` seconds from `now`, in either direction."""
+    if tolerance is None:
+        return
+    offset = (now - signed_at).total_seconds()
+    if offset > tolerance:
+        raise Refused("timestamp_too_old", f"signed {offset:.0f} s ago, {tolerance:.0f} s are allowed")
+    if -offset > tolerance:
+        raise Refused("timestamp_too_new", f"signed {-offset:.0f} s ahead of this clock, {tolerance:.0f} s are allowed")

@@ -1,0 +1,125 @@
+"""Static credentials, for senders that cannot sign: a header, a query parameter, Basic, Bearer, or a capability URL."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import parse_qsl
+
+from itsdangerous import BadData, URLSafeSerializer
+
+from service.domain.errors import Refused
+from service.domain.requests import Authentic, RawRequest
+from service.settings.model import Auth, Source
+
+CAPABILITY_HEADER = ":capability"  # no real header can have this name; the endpoint puts the URL's key here
+
+
+def _any_equal(given: bytes, expected: Sequence[bytes]) -> bool:
+    """Whether `given` is one of `expected`; every one is compared, so time tells nothing about which."""
+    matches = [hmac.compare_digest(given, candidate) for candidate in expected]
+    return any(matches)
+
+
+def auth_kind(auth: Auth) -> tuple[str, str]:
+    """The one scheme an `auth:` names and its argument; ValueError unless there is exactly one."""
+    chosen = [(kind, value) for kind in Auth.__struct_fields__ if (value := getattr(auth, kind)) is not None]
+    if len(chosen) != 1:
+        raise ValueError(f"give exactly one of {', '.join(Auth.__struct_fields__)}")
+    kind, value = chosen[0]
+    return kind, value if isinstance(value, str) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class StaticCredential:
+    """What a source with `auth:` asks of every request. The secrets are its values; any one of them will do."""
+
+    source: str
+    kind: str
+    argument: str
+    secrets: tuple[str, ...]
+
+    @classmethod
+    def of(cls, name: str, source: Source) -> Self | None:
+        if source.auth is None:
+            return None
+        kind, argument = auth_kind(source.auth)
+        return cls(name, kind, argument, tuple(secret.reveal() for secret in source.secrets))
+
+    def verify(self, request: RawRequest) -> Authentic:
+        """Raises Refused; compares in constant time."""
+        given = getattr(self, f"_{self.kind}")(request)
+        if given is None:
+            raise Refused("credential_missing")
+        if self.kind == "capability":
+            self._check_capability(given.decode("latin-1"))
+        elif not _any_equal(given, [secret.encode() for secret in self.secrets]):
+            raise Refused("credential_mismatch")
+        return Authentic(scheme=self.kind)
+
+    def _header(self, request: RawRequest) -> bytes | None:
+        value = request.header(self.argument.lower())
+        return None if value is None else value.encode("latin-1")
+
+    def _query(self, request: RawRequest) -> bytes | None:
+        query = request.path.partition("?")[2]
+        values = [value for key, value in parse_qsl(query, keep_blank_values=True) if key == self.argument]
+        if len(values) > 1:
+            raise Refused("credential_repeated", f"the query parameter {self.argument} came {len(values)} times")
+        return values[0].encode(errors="surrogateescape") if values else None
+
+    def _authorization(self, request: RawRequest, scheme: str) -> bytes | None:
+        value = request.header("authorization")
+        if value is None:
+            return None
+        given, _, rest = value.partition(" ")
+        if given.lower() != scheme:
+            raise Refused("credential_malformed", f"the Authorization header is not {scheme}")
+        return rest.strip().encode("latin-1")
+
+    def _bearer(self, request: RawRequest) -> bytes | None:
+        return self._authorization(request, "bearer")
+
+    def _basic(self, request: RawRequest) -> bytes | None:
+        encoded = self._authorization(request, "basic")
+        if encoded is None:
+            return None
+        try:
+            user, colon, password = base64.b64decode(encoded, validate=True).partition(b":")
+        except (binascii.Error, ValueError):
+            raise Refused("credential_malformed", "the Basic credentials are not base64") from None
+        if not colon:
+            raise Refused("credential_malformed", "the Basic credentials have no colon")
+        # A wrong user is compared, not returned early: the time to refuse tells nothing.
+        same_user = hmac.compare_digest(user, self.argument.encode())
+        return password if same_user else b"\0" + password
+
+    def _capability(self, request: RawRequest) -> bytes | None:
+        value = request.header(CAPABILITY_HEADER)
+        return None if value is None else value.encode("latin-1")
+
+    def _check_capability(self, given: str) -> None:
+        try:
+            source = _serializer(self.secrets).loads(given)
+        except BadData:
+            raise Refused("capability_invalid") from None
+        if source != self.source:
+            raise Refused("capability_for_another_source")
+
+
+def _serializer(secrets: Sequence[str]) -> URLSafeSerializer:
+    # itsdangerous tries keys newest last and signs with the last one; relay.yaml lists the newest first.
+    return URLSafeSerializer(
+        list(reversed(secrets)), salt="vercel-image-relay capability url", signer_kwargs={"digest_method": hashlib.sha256}
+    )
+
+
+def make_capability(source: str, secrets: Sequence[str]) -> str:
+    """The last path segment of a capability URL for `source`, signed with the first of its secrets."""
+    token = _serializer(secrets).dumps(source)
+    return token if isinstance(token, str) else token.decode()

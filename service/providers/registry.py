@@ -1,0 +1,31 @@
+"""Provider names and where each is implemented; a module is imported when a source first uses it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from service.providers.base import Provider, SourceProblem
+from service.settings.model import Source
+
+PROVIDERS: dict[str, str] = {
+    "aws-sns": "service.providers.aws_sns:AwsSns",
+    "cloudinary": "service.providers.cloudinary:Cloudinary",
+    "contentful": "service.providers.contentful:Contentful",
+    "sanity": "service.providers.sanity:Sanity",
+    "standard-webhooks": "service.providers.standard_webhooks:StandardWebhooks",
+}
+
+
+def provider_class(name: str) -> type[Provider]:
+    """Raises SourceProblem for a name nobody implements."""
+    try:
+        module, _, attribute = PROVIDERS[name].partition(":")
+    except KeyError:
+        raise SourceProblem("provider", f"unknown provider {name!r}; known: {', '.join(sorted(PROVIDERS))}") from None
+    return cast(type[Provider], getattr(import_module(module), attribute))
+
+
+def build(name: str, source: Source) -> Provider:
+    """The provider of one source, ready to judge requests; raises SourceProblem."""
+    return provider_class(source.provider)(name, source)
