@@ -58,11 +58,19 @@ class RuleFailed(RelayError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake in the configuration. `path` is dotted, `line` counts from 1 and is 0 where there is no file line."""
+    """One mistake in the configuration. `path` is dotted and `line` counts from 1.
+
+    Line 0 and a path: it is not in the file, `path` is the environment variable or flag. Line 0 and no path: the file.
+    """
 
     path: str
     message: str
     line: int = 0
+
+    def shown(self, file: str = "") -> str:
+        """`relay.yaml:LINE: path: message`, as far as there are these."""
+        place = f"{file}:{self.line}: " if file and self.line else f"{file}: " if file and not self.path else ""
+        return f"{place}{self.path}: {self.message}" if self.path else f"{place}{self.message}"
 
 
 class ConfigInvalid(RelayError):
@@ -77,11 +85,7 @@ class ConfigInvalid(RelayError):
 
     def lines(self) -> list[str]:
         """`relay.yaml:LINE: path: message`, one a problem."""
-        out = []
-        for problem in self.problems:
-            place = f"{self.file}:{problem.line}: " if self.file and problem.line else f"{self.file}: " if self.file else ""
-            out.append(f"{place}{problem.path}: {problem.message}" if problem.path else f"{place}{problem.message}")
-        return out
+        return [problem.shown(self.file) for problem in self.problems]
 
 
 class StoreUnavailable(RelayError):

@@ -71,5 +71,6 @@ class Purge:
     attempts: int = 0
     events: int = 1
     last_error: str | None = None
+    failing_since: datetime | None = None
     finished_at: datetime | None = None
     superseded_by: str | None = None

@@ -15,6 +15,20 @@ from service.providers.credentials import StaticCredential
 from service.settings.model import Source
 
 
+_OPTIONS = (  # settings that only some providers read: elsewhere they would do nothing, silently
+    "public_keys",
+    "topics",
+    "bases",
+    "key_encoding",
+    "signature_algorithm",
+    "emulator",
+    "project_id",
+    "dataset",
+    "cdn_host",
+    "cloud_name",
+)
+
+
 class SourceProblem(ValueError):
     """A source's settings do not suit its provider. `key` is the setting below the source, "" for the source itself."""
 
@@ -62,12 +76,31 @@ class Provider(ABC):
         self.name = name
         self.source = source
         self.tolerance = source.tolerance if source.tolerance is not None else self.info.tolerance
-        self.credential = StaticCredential.of(name, source)
-        if source.auth is not None and self.credential.kind not in self.info.auth:
-            offered = ", ".join(self.info.auth) or "none"
-            raise SourceProblem("auth", f"{self.info.name} does not offer {self.credential.kind} (offered: {offered})")
+        self.credential = self._credential()
+        for option in _OPTIONS:
+            if getattr(source, option) and option not in self.info.options:
+                raise SourceProblem(option, f"{self.info.name} has no such option")
+        if not all(source.secrets):
+            raise SourceProblem("secrets", "an empty secret would let everybody in")
+        if self.credential is not None and not source.secrets:
+            raise SourceProblem("secrets", f"auth: {self.credential.kind} takes its values from here")
         if self.credential is None and self.info.needs_secret and not (source.secrets or source.public_keys):
             raise SourceProblem("secrets", f"{self.info.name} signs its webhooks: give the signing secret here")
+
+    def _credential(self) -> StaticCredential | None:
+        try:
+            credential = StaticCredential.of(self.name, self.source)
+        except ValueError as error:
+            raise SourceProblem("auth", str(error)) from None
+        if credential is not None and credential.kind not in self.info.auth:
+            offered = ", ".join(self.info.auth) or "none"
+            raise SourceProblem("auth", f"{self.info.name} does not offer {credential.kind} (offered: {offered})")
+        return credential
+
+    @classmethod
+    def warnings(cls, source: Source) -> list[str]:
+        """What looks wrong in a source's settings and may yet be meant."""
+        return []
 
     def verify(self, request: RawRequest, now: datetime, key: bytes | None = None) -> Authentic:
         """Judge a request; raises Refused. `key` is what `key_url` asked for."""
@@ -88,10 +121,24 @@ class Provider(ABC):
     def read(self, request: Verified) -> Notification:
         """Read a verified body; raises Unreadable."""
 
-    @abstractmethod
     def sign(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None = None) -> RawRequest:
         """The request the vendor would send: for `send`, the demo and the tests. `signing_key` is a PEM private key
-        (or the vendor's own spelling of one) for schemes in which the receiver holds only the public half."""
+        (or the vendor's own spelling of one) for schemes in which the receiver holds only the public half.
+
+        Raises CommandFailed where the key that it takes was not given. With `auth: {capability: true}` the path grows
+        by the key, as the sender's URL has it."""
+        headers = {name.lower(): value for name, value in sample.headers.items()}
+        if self.credential is not None:
+            path, credential = self.credential.applied(path)
+            return RawRequest.of("POST", path, headers | credential, sample.body)
+        signature = self.signature_headers(Sample(sample.body, headers), path, now, signing_key)
+        return RawRequest.of("POST", path, headers | dict(signature), sample.body)
+
+    @abstractmethod
+    def signature_headers(
+        self, sample: Sample, path: str, now: datetime, signing_key: bytes | None
+    ) -> Mapping[str, str]:
+        """The headers in which the vendor signs a sample, whose own header names are lower-case here."""
 
     @classmethod
     @abstractmethod

@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from itsdangerous import BadData, URLSafeSerializer
 
@@ -24,6 +24,14 @@ def _any_equal(given: bytes, expected: Sequence[bytes]) -> bool:
     """Whether `given` is one of `expected`; every one is compared, so time tells nothing about which."""
     matches = [hmac.compare_digest(given, candidate) for candidate in expected]
     return any(matches)
+
+
+def _latin1(value: str | None) -> bytes | None:
+    """A header's bytes; refused when it holds a character no header can."""
+    try:
+        return None if value is None else value.encode("latin-1")
+    except UnicodeEncodeError:
+        raise Refused("header_malformed") from None
 
 
 def auth_kind(auth: Auth) -> tuple[str, str]:
@@ -62,25 +70,40 @@ class StaticCredential:
             raise Refused("credential_mismatch")
         return Authentic(scheme=self.kind)
 
+    def applied(self, path: str) -> tuple[str, dict[str, str]]:
+        """The path and the extra headers of a request that carries this credential, for `send` and the tests."""
+        secret = self.secrets[0]
+        match self.kind:
+            case "header":
+                return path, {self.argument.lower(): secret.encode().decode("latin-1")}
+            case "query":
+                return f"{path}{'&' if '?' in path else '?'}{urlencode({self.argument: secret})}", {}
+            case "basic":
+                pair = base64.b64encode(f"{self.argument}:{secret}".encode()).decode()
+                return path, {"authorization": f"Basic {pair}"}
+            case "bearer":
+                return path, {"authorization": "Bearer " + secret.encode().decode("latin-1")}
+            case _:
+                return f"{path}/{make_capability(self.source, self.secrets)}", {}
+
     def _header(self, request: RawRequest) -> bytes | None:
-        value = request.header(self.argument.lower())
-        return None if value is None else value.encode("latin-1")
+        return _latin1(request.header(self.argument.lower()))
 
     def _query(self, request: RawRequest) -> bytes | None:
         query = request.path.partition("?")[2]
         values = [value for key, value in parse_qsl(query, keep_blank_values=True) if key == self.argument]
         if len(values) > 1:
             raise Refused("credential_repeated", f"the query parameter {self.argument} came {len(values)} times")
-        return values[0].encode(errors="surrogateescape") if values else None
+        return values[0].encode(errors="replace") if values else None
 
     def _authorization(self, request: RawRequest, scheme: str) -> bytes | None:
-        value = request.header("authorization")
+        value = _latin1(request.header("authorization"))
         if value is None:
             return None
-        given, _, rest = value.partition(" ")
-        if given.lower() != scheme:
+        given, _, rest = value.partition(b" ")
+        if given.lower() != scheme.encode():
             raise Refused("credential_malformed", f"the Authorization header is not {scheme}")
-        return rest.strip().encode("latin-1")
+        return rest.strip()
 
     def _bearer(self, request: RawRequest) -> bytes | None:
         return self._authorization(request, "bearer")
@@ -100,8 +123,7 @@ class StaticCredential:
         return password if same_user else b"\0" + password
 
     def _capability(self, request: RawRequest) -> bytes | None:
-        value = request.header(CAPABILITY_HEADER)
-        return None if value is None else value.encode("latin-1")
+        return _latin1(request.header(CAPABILITY_HEADER))
 
     def _check_capability(self, given: str) -> None:
         try:
@@ -115,7 +137,9 @@ class StaticCredential:
 def _serializer(secrets: Sequence[str]) -> URLSafeSerializer:
     # itsdangerous tries keys newest last and signs with the last one; relay.yaml lists the newest first.
     return URLSafeSerializer(
-        list(reversed(secrets)), salt="vercel-image-relay capability url", signer_kwargs={"digest_method": hashlib.sha256}
+        list(reversed(secrets)),
+        salt="vercel-image-relay capability url",
+        signer_kwargs={"digest_method": hashlib.sha256},
     )
 
 

@@ -23,7 +23,13 @@ def verify(provider: Provider, request: RawRequest, now: datetime, key: bytes | 
 
 
 def restore(
-    *, source: str, scheme: str, headers: Mapping[str, str], body: bytes, received_at: datetime, signed_at: datetime | None
+    *,
+    source: str,
+    scheme: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    received_at: datetime,
+    signed_at: datetime | None,
 ) -> Verified:
     """A request that was verified when it came in, read back from the store for a replay."""
     return Verified(

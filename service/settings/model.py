@@ -1,4 +1,7 @@
-"""The frozen shape of relay.yaml. Defaults live here and nowhere else; reading the file is `loader`'s work."""
+"""The frozen shape of relay.yaml. Defaults live here and nowhere else; reading the file is `loader`'s work.
+
+The descriptions end up in the JSON Schema, where an editor shows them while the file is being written.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,10 @@ from msgspec import Meta, Struct, field
 from service.domain.purges import Action
 from service.domain.secret import Secret
 
+# A name is a part of the webhook's URL and of every command line: nothing in it needs escaping anywhere.
+NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+
+Name = Annotated[str, Meta(pattern=NAME)]
 Seconds = Annotated[float, Meta(ge=0, le=86_400 * 366)]
 Count = Annotated[int, Meta(ge=1)]
 
@@ -16,57 +23,84 @@ Count = Annotated[int, Meta(ge=1)]
 class Auth(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a source proves itself where its provider offers a choice: exactly one of these."""
 
-    header: str | None = None
-    query: str | None = None
-    basic: str | None = None
-    bearer: Literal[True] | None = None
-    capability: Literal[True] | None = None
+    header: Annotated[str | None, Meta(description="Name of the request header that carries one of `secrets`.")] = None
+    query: Annotated[str | None, Meta(description="Name of the query parameter that carries one of `secrets`.")] = None
+    basic: Annotated[str | None, Meta(description="User name for HTTP Basic; the password is one of `secrets`.")] = None
+    bearer: Annotated[Literal[True] | None, Meta(description="`Authorization: Bearer` with one of `secrets`.")] = None
+    capability: Annotated[
+        Literal[True] | None, Meta(description="A secret URL made by `image-relay url`, signed with the first secret.")
+    ] = None
 
 
 class Rule(Struct, frozen=True, kw_only=True):
-    """One rule. Left out: `when` always holds, `src_images` is the URL, `action` and deadline are the default rule's."""
+    """One rule. Left out: `when` always holds, `src_images` is the URL, action and deadline are the default rule's."""
 
-    name: str | None = None
-    when: str | bool = True
-    src_images: Annotated[list[str], Meta(min_length=1)] = field(default_factory=lambda: ["{{ url }}"])
+    name: Annotated[str | None, Meta(description="What listings and `explain` call this rule.")] = None
+    when: Annotated[str | bool, Meta(description="A Jinja expression; the rule applies where it holds.")] = True
+    src_images: Annotated[
+        list[str], Meta(min_length=1, description="Jinja templates: the source images as your site names them.")
+    ] = field(default_factory=lambda: ["{{ url }}"])
     action: Action = Action.DELETE
-    revalidation_deadline_seconds: Annotated[int, Meta(ge=0, le=31_536_000)] | None = None
-    settle: Seconds | None = None
-    projects: list[str] | None = None
-    stop: bool = False
+    revalidation_deadline_seconds: Annotated[
+        Annotated[int, Meta(ge=0, le=31_536_000)] | None,
+        Meta(description="How long Vercel may go on serving the old image while it fetches the new one; delete only."),
+    ] = None
+    settle: Annotated[Seconds | None, Meta(description="Overrides the source's `settle`.")] = None
+    projects: Annotated[list[str] | None, Meta(description="Overrides the source's `projects`.")] = None
+    stop: Annotated[bool, Meta(description="No later rule is tried when this one matched.")] = False
 
 
 class Source(Struct, frozen=True, kw_only=True):
     """A sender: POST /hooks/{name}."""
 
-    provider: str
-    secrets: list[Secret] = field(default_factory=list)
-    public_keys: list[Secret] = field(default_factory=list)
+    provider: Annotated[str, Meta(description="Who sends; `image-relay providers` lists them.")]
+    secrets: Annotated[
+        list[Secret], Meta(description="Signing secrets; any one verifies, so that they rotate with overlap.")
+    ] = field(default_factory=list)
+    public_keys: Annotated[
+        list[Secret], Meta(description="PEM keys, certificates or a JWKS, in place of the vendor's published keys.")
+    ] = field(default_factory=list)
     auth: Auth | None = None
-    tolerance: Seconds | None = None
-    settle: Seconds = 2.0
-    projects: list[str] | None = None
-    rules: list[Rule] | None = None
-    topics: list[str] = field(default_factory=list)
-    bases: dict[str, str] = field(default_factory=dict)
-    key_encoding: Literal["verbatim", "url", "form"] | None = None
-    signature_algorithm: Literal["sha1", "sha256"] | None = None
-    emulator: str | None = None
-    project_id: str | None = None
-    dataset: str | None = None
-    cdn_host: str | None = None
-    cloud_name: str | None = None
-    quota: str | None = None
+    tolerance: Annotated[
+        Seconds | None, Meta(description="Seconds a signed time may be off, either way; else the provider's default.")
+    ] = None
+    settle: Annotated[Seconds, Meta(description="Seconds between the event and the purge.")] = 2.0
+    projects: Annotated[
+        list[str] | None, Meta(description="Names from the root's `projects`; may be left out while there is one.")
+    ] = None
+    rules: Annotated[list[Rule] | None, Meta(description="Left out: the default rule.")] = None
+    topics: Annotated[list[str], Meta(description="Topic ARNs that may speak.")] = field(default_factory=list)
+    bases: Annotated[dict[str, str], Meta(description="Bucket to base URL: makes URLs of object keys.")] = field(
+        default_factory=dict
+    )
+    key_encoding: Annotated[
+        Literal["verbatim", "url", "form"] | None, Meta(description="How object keys are encoded by the sender.")
+    ] = None
+    signature_algorithm: Annotated[Literal["sha1", "sha256"] | None, Meta(description="Digest of the signature.")] = (
+        None
+    )
+    emulator: Annotated[str | None, Meta(description="Base URL of a local emulator; never for production.")] = None
+    project_id: Annotated[str | None, Meta(description="The sender's own project id.")] = None
+    dataset: Annotated[str | None, Meta(description="The sender's dataset.")] = None
+    cdn_host: Annotated[str | None, Meta(description="Host name the site loads images from.")] = None
+    cloud_name: Annotated[str | None, Meta(description="The sender's cloud name.")] = None
+    quota: Annotated[
+        str | None, Meta(description="Most requests taken, such as 600/minute; more are answered 429.")
+    ] = None
 
 
 class Project(Struct, frozen=True, kw_only=True):
     """A Vercel project purges go to."""
 
-    project: str
-    team: str | None = None
-    token: Secret | None = None
-    max_src_image_bytes: Annotated[int, Meta(ge=1, le=8192)] = 1013
-    concurrency: Annotated[int, Meta(ge=1, le=32)] = 4
+    project: Annotated[str, Meta(description="Id or name of the Vercel project.")]
+    team: Annotated[str | None, Meta(description="Team id (team_…) or slug.")] = None
+    token: Annotated[
+        Secret | None, Meta(description="Vercel token; left out: the one stored with `image-relay tokens set`.")
+    ] = None
+    max_src_image_bytes: Annotated[
+        int, Meta(ge=1, le=8192, description="Longest source image in bytes of UTF-8 that is sent to Vercel.")
+    ] = 1013
+    concurrency: Annotated[int, Meta(ge=1, le=32, description="Most calls to Vercel at a time.")] = 4
 
 
 class Vault(Struct, frozen=True, kw_only=True):
@@ -113,20 +147,30 @@ class Server(Struct, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
-    uds: str | None = None
-    log: Literal["console", "json"] | None = None
+    uds: Annotated[str | None, Meta(description="Path of a Unix socket, in place of host and port.")] = None
+    log: Annotated[
+        Literal["console", "json"] | None, Meta(description="Left out: console on a terminal, else JSON.")
+    ] = None
 
 
 class Settings(Struct, frozen=True, kw_only=True):
     """The whole file."""
 
-    public_url: str | None = None
-    store: str = "sqlite:///relay.db"
-    vercel_api: str = "https://api.vercel.com"
+    public_url: Annotated[
+        str | None, Meta(description="The relay's address as senders see it; some schemes sign path or URL.")
+    ] = None
+    store: Annotated[str, Meta(description="sqlite:///PATH, relative to the working directory.")] = "sqlite:///relay.db"
+    vercel_api: Annotated[str, Meta(description="Where Vercel's API is; http only on loopback.")] = (
+        "https://api.vercel.com"
+    )
     vault: Vault = field(default_factory=Vault)
     admin: Admin | None = None
-    projects: dict[str, Project] = field(default_factory=dict)
-    sources: dict[str, Source] = field(default_factory=dict)
+    projects: Annotated[dict[Name, Project], Meta(description="Where purges go: Vercel projects, by your name.")] = (
+        field(default_factory=dict)
+    )
+    sources: Annotated[dict[Name, Source], Meta(description="Where webhooks come from: POST /hooks/{name}.")] = field(
+        default_factory=dict
+    )
     limits: Limits = field(default_factory=Limits)
     dispatch: Dispatch = field(default_factory=Dispatch)
     retention: Retention = field(default_factory=Retention)
@@ -135,5 +179,3 @@ class Settings(Struct, frozen=True, kw_only=True):
     def projects_of(self, source: Source) -> list[str]:
         """The project names a source feeds: its own list, else the only project there is."""
         return list(source.projects) if source.projects is not None else list(self.projects)
-
-

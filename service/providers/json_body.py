@@ -1,0 +1,101 @@
+"""JSON bodies: read strictly once, then looked into without an exception whatever their shape."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from service.domain.clock import parse_moment
+from service.domain.errors import Unreadable
+
+MAX_DEPTH = 64  # no sender here nests a tenth as deep; every later walk over a body may recurse
+_MAX_INTEGER = 2**64  # beyond it JSON writers disagree, ours among them
+_YEARS = range(1970, 9000)  # any UTC offset may be added to these without leaving what datetime can hold
+
+
+def parse(body: bytes) -> Any:
+    """The JSON document in `body`; Unreadable for anything a JSON reader could choke on, now or later."""
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise Unreadable(f"the body is not JSON: {error}") from None
+    _check(document, MAX_DEPTH)
+    return document
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """As `parse`, and the document is an object."""
+    document = parse(body)
+    if not isinstance(document, dict):
+        raise Unreadable("the body is JSON, but not an object")
+    return document
+
+
+def _check(value: Any, depth: int) -> None:
+    if isinstance(value, int) and abs(value) > _MAX_INTEGER:
+        raise Unreadable("the body holds an integer of more than 64 bits")
+    if not isinstance(value, (dict, list)):
+        return
+    if depth == 0:
+        raise Unreadable(f"the body is nested deeper than {MAX_DEPTH} levels")
+    for child in value.values() if isinstance(value, dict) else value:
+        _check(child, depth - 1)
+
+
+def dig(value: Any, *path: str) -> Any:
+    """What stands below nested object keys, None where the path leaves the document."""
+    for key in path:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    return value
+
+
+def text(value: Any, *path: str) -> str | None:
+    """A string that is not empty, else None."""
+    found = dig(value, *path)
+    return found if isinstance(found, str) and found else None
+
+
+def first_text(value: Any, *keys: str) -> str | None:
+    """The first of several keys of one object that holds a string."""
+    return next((found for key in keys if (found := text(value, key))), None)
+
+
+def scalar(value: Any, *path: str) -> str | None:
+    """A string or an integer as text (ids and versions come as either), else None."""
+    found = dig(value, *path)
+    if isinstance(found, int) and not isinstance(found, bool):
+        return str(found)
+    return found if isinstance(found, str) and found else None
+
+
+def obj(value: Any, *path: str) -> dict[str, Any]:
+    """An object, else an empty one."""
+    found = dig(value, *path)
+    return found if isinstance(found, dict) else {}
+
+
+def array(value: Any, *path: str) -> list[Any]:
+    """An array, else an empty one."""
+    found = dig(value, *path)
+    return found if isinstance(found, list) else []
+
+
+def moment(value: Any, *path: str) -> datetime | None:
+    """A date-time or Unix time of the years 1970 to 8999, else None."""
+    found = scalar(value, *path)
+    if found is None:
+        return None
+    try:
+        parsed = parse_moment(found)
+    except (ValueError, OverflowError):
+        return None
+    return parsed if parsed.year in _YEARS else None
+
+
+def is_url(value: Any) -> bool:
+    """Whether a value is a string that looks like an absolute http(s) URL."""
+    return isinstance(value, str) and value.startswith(("https://", "http://"))

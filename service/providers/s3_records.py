@@ -1,0 +1,81 @@
+"""S3 event records, as Amazon's and most S3-compatible stores' notifications carry them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, unquote, unquote_plus
+
+from service.domain.events import AssetEvent, AssetKind
+from service.providers import json_body
+from service.providers.base import SourceProblem
+from service.settings.model import Source
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# What JavaScript's encodeURI leaves alone beside letters and digits, without `?` and `#`, which would end the path.
+_ENCODE_URI = "/-_.!~*'();:@&=+$,"
+
+_DECODERS: Mapping[str, Callable[[str], str]] = {"verbatim": str, "url": unquote, "form": unquote_plus}
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html says form-encoded;
+# MinIO does the same; a Ceph gateway sends the key as it is, where decoding would corrupt `+` and `%`.
+_ENCODINGS = {"aws:s3": "form", "minio:s3": "form", "ceph:s3": "verbatim"}
+
+
+def bases_of(source: Source) -> Mapping[str, str]:
+    """Bucket to base URL, each ending in `/` or in the `=` of a query; SourceProblem for what is no URL."""
+    bases = {}
+    for bucket, base in source.bases.items():
+        if not base.startswith(("https://", "http://", "/")):
+            raise SourceProblem("bases", f"the base of {bucket} is neither a URL nor a path on the site: {base!r}")
+        bases[bucket] = base if base.endswith(("/", "=")) else f"{base}/"
+    return bases
+
+
+def object_urls(bases: Mapping[str, str], bucket: str, key: str) -> tuple[str, ...]:
+    """The URLs of an object: RFC 3986's spelling, then the one of a browser's encodeURI where it differs.
+
+    A bucket without a base has none: an unknown bucket's name never becomes part of a URL.
+    """
+    base = bases.get(bucket)
+    if base is None:
+        return ()
+    return tuple(dict.fromkeys(base + quote(key, safe=safe) for safe in ("/", _ENCODE_URI)))
+
+
+def read_records(document: Any, bases: Mapping[str, str], key_encoding: str | None) -> tuple[AssetEvent, ...]:
+    """The asset events in `Records`. Left out: changes of tags, access, storage class or replicas, and keys with
+    control characters, which no URL a site uses can mean."""
+    return tuple(_events(document, bases, key_encoding))
+
+
+def _events(document: Any, bases: Mapping[str, str], key_encoding: str | None) -> Iterator[AssetEvent]:
+    for record in json_body.array(document, "Records"):
+        kind = _kind(json_body.text(record, "eventName") or "")
+        bucket = json_body.text(record, "s3", "bucket", "name")
+        raw_key = json_body.text(record, "s3", "object", "key")
+        if kind is None or bucket is None or raw_key is None:
+            continue
+        encoding = key_encoding or _ENCODINGS.get(json_body.text(record, "eventSource") or "", "form")
+        key = _DECODERS[encoding](raw_key)
+        if _CONTROL.search(key) or _CONTROL.search(bucket):
+            continue
+        yield AssetEvent(
+            kind=kind,
+            id=f"{bucket}/{key}",
+            urls=object_urls(bases, bucket, key),
+            bucket=bucket,
+            key=key,
+            occurred_at=json_body.moment(record, "eventTime"),
+            content_hash=json_body.text(record, "s3", "object", "eTag"),
+        )
+
+
+def _kind(event_name: str) -> AssetKind | None:
+    """Amazon writes `ObjectCreated:Put`, others put `s3:` before it; an overwrite looks like a creation."""
+    match event_name.removeprefix("s3:").partition(":")[0]:
+        case "ObjectCreated":
+            return AssetKind.UPDATED
+        case "ObjectRemoved" | "LifecycleExpiration":
+            return AssetKind.DELETED
+    return None

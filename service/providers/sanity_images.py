@@ -1,0 +1,94 @@
+"""The images in a Sanity document: asset ids and URLs, wherever they stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from service.providers import json_body
+
+MAX_IMAGES = 1000  # of one document; the rest of a document that references more is left out
+CDN_HOST = "cdn.sanity.io"
+ASSET_TYPE = "sanity.imageAsset"
+
+PROJECT = re.compile(r"[a-z0-9-]{1,64}")
+DATASET = re.compile(r"[a-z0-9~_-]{1,64}")
+HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?")
+
+# https://www.sanity.io/docs/apis-and-sdks/presenting-images
+_IMAGE_ID = re.compile(r"image-([A-Za-z0-9_]{24,40})-([0-9]{1,6}x[0-9]{1,6})-([a-z0-9]{1,8})")
+# An object of another type is a document or a block of text, whose `url` leads to a page rather than an image.
+_IMAGE_TYPES = (None, "image", ASSET_TYPE)
+_IMAGE_KEYS = ("url", "asset", "image")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a dataset's images are served; None where that is not known."""
+
+    project: str | None
+    dataset: str | None
+    host: str = CDN_HOST
+
+    @classmethod
+    def of(cls, projects: Iterable[str | None], datasets: Iterable[str | None], host: str | None) -> Place:
+        """The first project and the first dataset that may be part of a URL."""
+        return cls(_first(projects, PROJECT), _first(datasets, DATASET), host or CDN_HOST)
+
+    def url(self, image_id: str) -> str | None:
+        """The URL of an image id, None where it is no image id or the place is not known."""
+        found = _IMAGE_ID.fullmatch(image_id)
+        if found is None or self.project is None or self.dataset is None:
+            return None
+        name, size, extension = found.groups()
+        return f"https://{self.host}/images/{self.project}/{self.dataset}/{name}-{size}.{extension}"
+
+
+def _first(values: Iterable[str | None], pattern: re.Pattern[str]) -> str | None:
+    return next((value for value in values if value is not None and pattern.fullmatch(value)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Images by name: the URL, or the id of one whose URL is not known."""
+
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, place: Place, part: Any) -> Images:
+        """Every image in a part of a document, in order, each once."""
+        names = dict.fromkeys(_found(part, place, image=True))
+        return cls(tuple(names)[:MAX_IMAGES])
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return tuple(name for name in self.names if json_body.is_url(name))
+
+    def __bool__(self) -> bool:
+        return bool(self.names)
+
+
+def _found(value: Any, place: Place, image: bool) -> Iterator[str]:
+    """`image`: `value` stands where an image is expected, so that it counts if it is a URL of any host."""
+    if isinstance(value, str):
+        if _IMAGE_ID.fullmatch(value):
+            yield place.url(value) or value
+        elif json_body.is_url(value) and (image or value.startswith(f"https://{place.host}/images/")):
+            yield value
+    elif isinstance(value, list):
+        for child in value:
+            yield from _found(child, place, image)
+    elif isinstance(value, dict):
+        yield from _found_in_object(value, place, image)
+
+
+def _found_in_object(value: Mapping[str, Any], place: Place, image: bool) -> Iterator[str]:
+    image = image and value.get("_type") in _IMAGE_TYPES
+    url = json_body.text(value, "url")
+    if image and url is not None and _IMAGE_ID.fullmatch(json_body.text(value, "_id") or ""):
+        yield url  # an asset says itself where it is served: nothing is to be computed from its id
+        value = {key: child for key, child in value.items() if key not in ("_id", "url")}
+    for key, child in value.items():
+        yield from _found(child, place, image and key in _IMAGE_KEYS)

@@ -1,0 +1,119 @@
+"""Signatures and signed clocks: bytes in, and either a value or Refused out.
+
+Whatever a sender gives is decoded strictly: one spelling of a digest, not the several a lenient decoder takes.
+`cryptography` is imported where it is needed, so that a relay of HMAC sources never pays for it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from service.domain.clock import EPOCH, from_ms
+from service.domain.errors import Refused
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+HashName = Literal["sha1", "sha256"]
+
+_LAST_YEAR = 9000  # any tolerance may be added to it and datetime still holds the sum
+
+
+def digest(algorithm: HashName, message: bytes) -> bytes:
+    """A plain SHA-1 or SHA-256 digest."""
+    return hashlib.new(algorithm, message, usedforsecurity=algorithm != "sha1").digest()
+
+
+def hmac_sha256(key: bytes, message: bytes) -> bytes:
+    """HMAC-SHA256, 32 bytes."""
+    return hmac.digest(key, message, "sha256")
+
+
+def matches_any(given: Iterable[bytes], expected: Iterable[bytes]) -> bool:
+    """Whether any of `given` equals any of `expected`. Every pair is compared in constant time, found or not."""
+    wanted = list(expected)
+    matches = [hmac.compare_digest(one, other) for one in given for other in wanted]
+    return any(matches)
+
+
+def from_hex(value: str, lengths: Sequence[int]) -> bytes:
+    """Lower-case hex of one of these lengths in bytes."""
+    if not re.fullmatch(r"[0-9a-f]*", value) or len(value) not in [2 * length for length in lengths]:
+        raise Refused("signature_malformed", "the signature is not lower-case hex of the right length")
+    return bytes.fromhex(value)
+
+
+def from_base64(value: str) -> bytes:
+    """Standard base64 with its padding, in its one canonical spelling."""
+    try:
+        decoded = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise Refused("signature_malformed", "the signature is not base64") from None
+    if base64.b64encode(decoded).decode() != value:
+        raise Refused("signature_malformed", "the signature's base64 has stray bits")
+    return decoded
+
+
+def to_base64url(value: bytes) -> str:
+    """base64url without padding."""
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
+def unix_time(value: str, unit: Literal["s", "ms"]) -> datetime:
+    """A signed time: ASCII digits only, seconds or milliseconds since 1970, before the year 9000."""
+    if not re.fullmatch(r"[0-9]{1,15}", value):
+        raise Refused("timestamp_malformed", "the timestamp is not a whole number")
+    moment = int(value) * (1000 if unit == "s" else 1)
+    if moment > _milliseconds(_LAST_YEAR):
+        raise Refused("timestamp_malformed", f"the timestamp lies beyond the year {_LAST_YEAR}")
+    return from_ms(moment)
+
+
+def utc_time(value: str) -> datetime:
+    """A signed time such as `2026-03-06T20:00:27.101Z`."""
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z", value):
+        raise Refused("timestamp_malformed", "the timestamp is not a UTC date-time")
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise Refused("timestamp_malformed", "the timestamp names no real time") from None
+    if not EPOCH.year <= moment.year < _LAST_YEAR:
+        raise Refused("timestamp_malformed", f"the timestamp's year is not within 1970 and {_LAST_YEAR}")
+    return moment
+
+
+def _milliseconds(year: int) -> int:
+    return int((datetime(year, 1, 1, tzinfo=UTC) - EPOCH).total_seconds()) * 1000
+
+
+def rsa_verifies(key: RSAPublicKey, signature: bytes, message: bytes, algorithm: HashName) -> bool:
+    """Whether an RSASSA-PKCS1-v1_5 signature is right."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.hashes import SHA1, SHA256
+
+    try:
+        # SHA-1 is what SNS signs with unless a topic's SignatureVersion is 2; accepting it is Amazon's choice.
+        key.verify(signature, message, PKCS1v15(), SHA1() if algorithm == "sha1" else SHA256())  # noqa: S303
+    except InvalidSignature:
+        return False
+    return True
+
+
+def ed25519_verifies(key: Ed25519PublicKey, signature: bytes, message: bytes) -> bool:
+    """Whether an Ed25519 signature is right."""
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        key.verify(signature, message)
+    except InvalidSignature:
+        return False
+    return True

@@ -1,0 +1,230 @@
+"""Standard Webhooks, and Svix, which it comes from: HMAC-SHA256 or Ed25519 over id, time and body."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from service.domain.clock import iso, to_ms
+from service.domain.errors import CommandFailed, Refused
+from service.domain.events import AssetEvent, AssetKind, Notification
+from service.domain.requests import Authentic, RawRequest, Verified
+from service.providers import json_body
+from service.providers.base import Info, Provider, Sample, SourceProblem, refuse_stale
+from service.providers.keys import ed25519_key, ed25519_private_key, load_ed25519_keys
+from service.providers.signatures import ed25519_verifies, hmac_sha256, matches_any, unix_time
+from service.settings.model import Source
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+MAX_SIGNATURES = 32  # in one header; a rotation needs two, and checking an Ed25519 signature is not free
+
+_PREFIXES = ("svix", "webhook")  # Svix's libraries prefer their own names where both are present
+_ID = re.compile(r"[\x20-\x7e]{1,512}")
+
+# Payloads are the sender's own, so this reads what most of them have in common. Rules see the whole payload.
+_KINDS = {
+    "created": AssetKind.CREATED,
+    "updated": AssetKind.UPDATED,
+    "published": AssetKind.UPDATED,
+    "replaced": AssetKind.REPLACED,
+    "renamed": AssetKind.RENAMED,
+    "deleted": AssetKind.DELETED,
+    "unpublished": AssetKind.UNPUBLISHED,
+    "restored": AssetKind.RESTORED,
+}
+
+
+class StandardWebhooks(Provider):
+    """https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md"""
+
+    info = Info(
+        name="standard-webhooks",
+        title="Standard Webhooks and Svix",
+        doc_url="https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md",
+        signs="HMAC-SHA256 (v1) or Ed25519 (v1a) over id, time and body",
+        tolerance=300,
+        stored_headers=frozenset(
+            {*(f"{prefix}-{part}" for prefix in _PREFIXES for part in ("id", "timestamp", "signature")), "content-type"}
+        ),
+        auth=("capability",),
+        options=("public_keys",),
+    )
+
+    def __init__(self, name: str, source: Source) -> None:
+        super().__init__(name, source)
+        self._hmac_keys: list[bytes] = []
+        self._public_keys: list[Ed25519PublicKey] = []
+        if source.auth is None:
+            self._load(source)
+
+    def _load(self, source: Source) -> None:
+        for secret in source.secrets:
+            self._add_key("secrets", secret.reveal())
+        for given in source.public_keys:
+            if given.reveal().startswith("whpk_"):
+                self._add_key("public_keys", given.reveal())
+                continue
+            try:
+                self._public_keys += load_ed25519_keys(given.reveal())
+            except ValueError as error:
+                raise SourceProblem("public_keys", f"not an Ed25519 public key: {error}") from None
+
+    def _add_key(self, setting: str, value: str) -> None:
+        if value.startswith("whsk_"):
+            raise SourceProblem(setting, "whsk_… is the sender's private key; give its public half, whpk_…")
+        try:
+            raw = _decoded(value.removeprefix("whpk_").removeprefix("whsec_"))
+            if value.startswith("whpk_"):
+                self._public_keys.append(ed25519_key(raw))
+            else:
+                self._hmac_keys.append(raw)
+        except ValueError:
+            raise SourceProblem(
+                setting, "the key is not base64: copy it exactly as the sender shows it (whsec_… or whpk_…)"
+            ) from None
+
+    def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
+        envelope = _Envelope.of(request)
+        signed_at = unix_time(envelope.timestamp, "s")
+        scheme = self._matching_scheme(envelope)
+        refuse_stale(signed_at, now, self.tolerance)
+        return Authentic(scheme, signed_at)
+
+    def _matching_scheme(self, envelope: _Envelope) -> str:
+        """One good signature is enough, whatever else is in the list: that is how senders rotate keys."""
+        message = envelope.message
+        expected = [hmac_sha256(key, message) for key in self._hmac_keys]
+        if matches_any(envelope.signatures("v1"), expected):
+            return "standard-webhooks-v1"
+        signatures = envelope.signatures("v1a") if self._public_keys else []
+        if any(ed25519_verifies(key, signature, message) for key in self._public_keys for signature in signatures):
+            return "standard-webhooks-v1a"
+        raise Refused("signature_mismatch")
+
+    def signature_headers(
+        self, sample: Sample, path: str, now: datetime, signing_key: bytes | None
+    ) -> Mapping[str, str]:
+        prefix = "svix" if "svix-id" in sample.headers else "webhook"
+        message_id = sample.headers.get(f"{prefix}-id") or _message_id(sample.body, now)
+        timestamp = str(to_ms(now) // 1000)
+        message = f"{message_id}.{timestamp}.".encode() + sample.body
+        if signing_key is not None:
+            version, signature = "v1a", ed25519_private_key(signing_key).sign(message)
+        elif self._hmac_keys:
+            version, signature = "v1", hmac_sha256(self._hmac_keys[0], message)
+        else:
+            raise CommandFailed("this source knows public keys alone: give the private one (PEM or whsk_…) to sign with")
+        return {
+            f"{prefix}-id": message_id,
+            f"{prefix}-timestamp": timestamp,
+            f"{prefix}-signature": f"{version},{base64.b64encode(signature).decode()}",
+        }
+
+    def read(self, request: Verified) -> Notification:
+        payload = json_body.parse(request.body)
+        event_id = next((found for prefix in _PREFIXES if (found := request.headers.get(f"{prefix}-id"))), None)
+        event = _asset_event(payload, event_id or sha256(request.body).hexdigest()[:32])
+        return Notification(payload=payload, events=(event,), event_id=event_id)
+
+    @classmethod
+    def samples(cls, now: datetime) -> Mapping[str, Sample]:
+        url = "https://images.example.com/products"
+        replaced = {"id": "img_2f1c", "url": f"{url}/hero-v2.jpg", "old_url": f"{url}/hero.jpg", "filename": "hero.jpg"}
+        deleted = {"id": "img_2f1c", "url": f"{url}/hero-v2.jpg"}
+        return {
+            name: _sample(name, data, now) for name, data in (("asset.replaced", replaced), ("asset.deleted", deleted))
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Envelope:
+    """The three headers and the body."""
+
+    message_id: str
+    timestamp: str
+    entries: tuple[str, ...]
+    body: bytes
+
+    @classmethod
+    def of(cls, request: RawRequest) -> _Envelope:
+        prefix = next((one for one in _PREFIXES if request.header(f"{one}-signature")), "webhook")
+        message_id = request.required(f"{prefix}-id")
+        if not _ID.fullmatch(message_id):
+            raise Refused("signature_malformed", f"{prefix}-id holds what no id does")
+        entries = tuple(request.required(f"{prefix}-signature").split(" "))
+        if len(entries) > MAX_SIGNATURES:
+            raise Refused("signature_malformed", f"more than {MAX_SIGNATURES} signatures in one header")
+        return cls(message_id, request.required(f"{prefix}-timestamp"), entries, request.body)
+
+    @property
+    def message(self) -> bytes:
+        return f"{self.message_id}.{self.timestamp}.".encode() + self.body
+
+    def signatures(self, version: str) -> list[bytes]:
+        """The decoded signatures of one version; an entry nobody can read is passed over like an unknown version."""
+        given = (value for name, comma, value in (entry.partition(",") for entry in self.entries) if name == version)
+        return [decoded for value in given if (decoded := _strict(value)) is not None]
+
+
+def _strict(value: str) -> bytes | None:
+    try:
+        return base64.b64decode(value, validate=True)
+    except ValueError:
+        return None
+
+
+def _decoded(value: str) -> bytes:
+    """Base64 whose padding was perhaps lost when it was copied; ValueError for anything else, and for nothing."""
+    decoded = base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
+    if not decoded:
+        raise ValueError("empty")
+    return decoded
+
+
+def _asset_event(payload: Any, fallback_id: str) -> AssetEvent:
+    data = json_body.obj(payload, "data") or payload
+    urls = (*_urls(data, "url"), *_urls(data, "urls"))
+    earlier = [url for name in ("old", "previous") for suffix in ("url", "urls") for url in _urls(data, f"{name}_{suffix}")]
+    identity = next((found for key in ("id", "asset_id") if (found := json_body.scalar(data, key))), None)
+    if identity is None and urls:
+        identity = sha256("\n".join(urls).encode()).hexdigest()[:32]
+    last = (json_body.text(payload, "type") or "").rpartition(".")[2]
+    return AssetEvent(
+        kind=_KINDS.get(last, AssetKind.UNKNOWN),
+        id=identity or fallback_id,
+        urls=tuple(dict.fromkeys(urls)),
+        earlier_urls=tuple(url for url in dict.fromkeys(earlier) if url not in urls),
+        bucket=json_body.text(data, "bucket"),
+        key=json_body.text(data, "key"),
+        filename=json_body.first_text(data, "filename", "file_name", "fileName"),
+        mime_type=json_body.first_text(data, "mime_type", "mimeType", "content_type", "contentType"),
+        environment=json_body.text(data, "environment"),
+        locale=json_body.text(data, "locale"),
+        occurred_at=json_body.moment(payload, "timestamp"),
+        content_hash=json_body.first_text(data, "content_hash", "etag", "hash") or json_body.scalar(data, "version"),
+    )
+
+
+def _urls(data: Any, key: str) -> list[str]:
+    """One string, or an array of strings or of objects with a `url`."""
+    value = json_body.dig(data, key)
+    given = value if isinstance(value, list) else [value]
+    return [url for one in given if (url := one if isinstance(one, str) else json_body.text(one, "url"))]
+
+
+def _message_id(body: bytes, now: datetime) -> str:
+    return "msg_" + sha256(iso(now).encode() + body).hexdigest()[:24]
+
+
+def _sample(event_type: str, data: dict[str, Any], now: datetime) -> Sample:
+    body = msgspec.json.encode({"type": event_type, "timestamp": iso(now), "data": data})
+    return Sample(body, {"content-type": "application/json", "webhook-id": _message_id(body, now)})

@@ -1,0 +1,126 @@
+"""`when`: whether a rule is about an event, for which of its URLs, and why."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, Undefined, nodes
+from jinja2.environment import TemplateExpression
+
+from service.rules.analysis import parse_expression
+from service.rules.scope import NAMES
+
+NO_URL = "the asset has no URL, neither in the event nor remembered"
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`urls` are the ones the rule's templates are evaluated for."""
+
+    matched: bool
+    urls: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A value that a `when` looks at: `asset.kind`, `payload.image.id`."""
+
+    text: str
+    root: str
+    steps: tuple[tuple[bool, str | int], ...]  # whether the step is an attribute, and its name or key
+
+    def describe(self, environment: Environment, scope: Mapping[str, Any]) -> str:
+        """`asset.kind is 'created'`, cut to a line's length."""
+        value = scope[self.root]
+        for attribute, key in self.steps:
+            value = environment.getattr(value, str(key)) if attribute else environment.getitem(value, key)
+            if isinstance(value, Undefined):
+                return f"{self.text} is not defined"
+        return f"{self.text} is {_SHORT.repr(value)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Always:
+    """A `when` that is left out, or plainly true or false."""
+
+    holds: bool
+
+    def judge(self, urls: tuple[str, ...], scope: Mapping[str, Any]) -> Verdict:
+        return Verdict(self.holds, urls, "the rule has no condition" if self.holds else "`when` is false")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A compiled `when`. One that mentions `url` is asked once per URL, any other once."""
+
+    text: str
+    per_url: bool
+    expression: TemplateExpression
+    references: tuple[Reference, ...]
+    environment: Environment
+
+    @classmethod
+    def compile(cls, environment: Environment, source: str, names: frozenset[str]) -> Condition:
+        """Compile an examined expression that mentions `names`; raises what Jinja's compiler raises."""
+        expression = environment.compile_expression(source, undefined_to_none=False)
+        references = dict.fromkeys(_references(parse_expression(environment, source)))
+        return cls(" ".join(source.split()), "url" in names, expression, tuple(references), environment)
+
+    def judge(self, urls: tuple[str, ...], scope: Mapping[str, Any]) -> Verdict:
+        """The verdict on an event with these URLs; raises what the expression raises."""
+        if not self.per_url:
+            holds = bool(self.expression(scope))
+            return Verdict(holds, urls, self._why("holds" if holds else "does not hold", scope))
+        if not urls:
+            return Verdict(False, (), f"`{self.text}` mentions url, and {NO_URL}")
+        passed = tuple(url for url in urls if self.expression(scope, url=url))
+        return Verdict(bool(passed), passed, self._why(_count(urls, passed), scope))
+
+    def _why(self, outcome: str, scope: Mapping[str, Any]) -> str:
+        values = "; ".join(reference.describe(self.environment, scope) for reference in self.references)
+        return f"`{self.text}` {outcome}: {values}" if values else f"`{self.text}` {outcome}"
+
+
+def _count(urls: tuple[str, ...], passed: tuple[str, ...]) -> str:
+    """`holds for 2 of 3 URLs, not for 'https://…'`."""
+    if len(urls) == 1:
+        return f"{'holds' if passed else 'does not hold'} for {_SHORT.repr(urls[0])}"
+    if not passed or len(passed) == len(urls):
+        return f"holds for {'all' if passed else 'none of the'} {len(urls)} URLs"
+    failed = [url for url in urls if url not in passed]
+    more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+    return f"holds for {len(passed)} of {len(urls)} URLs, not for {_SHORT.repr(failed[0])}{more}"
+
+
+def _references(node: nodes.Node) -> Iterator[Reference]:
+    """The values an expression looks at, as far as they can be read off it; a method called on one is left out."""
+    if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr):
+        for child in node.iter_child_nodes():
+            yield from _references(node.node.node if child is node.node else child)
+        return
+    reference = _reference(node)
+    if reference is None:
+        for child in node.iter_child_nodes():
+            yield from _references(child)
+    elif reference.steps or reference.root == "source":
+        yield reference
+
+
+def _reference(node: nodes.Node) -> Reference | None:
+    """The node as a chain of attributes and constant keys on a name of the scope, None if it is anything else."""
+    if isinstance(node, nodes.Name):
+        return Reference(node.name, node.name, ()) if node.name in NAMES and node.name != "url" else None
+    if not isinstance(node, (nodes.Getattr, nodes.Getitem)) or (base := _reference(node.node)) is None:
+        return None
+    if isinstance(node, nodes.Getattr):
+        return Reference(f"{base.text}.{node.attr}", base.root, (*base.steps, (True, node.attr)))
+    if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, (str, int)):
+        return Reference(f"{base.text}[{node.arg.value!r}]", base.root, (*base.steps, (False, node.arg.value)))
+    return None

@@ -1,0 +1,61 @@
+"""Asset memory: what an event means in the light of earlier ones, and what to remember after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from service.domain.clock import to_ms
+from service.domain.events import AssetEvent, AssetKind
+from service.domain.memory import AssetMemory
+from service.rules.limits import sendable_text
+
+
+def with_memory(event: AssetEvent, memory: AssetMemory | None) -> AssetEvent:
+    """The event with the remembered URLs among its earlier ones; an `updated` that changed the image is `replaced`."""
+    if memory is None:
+        return event
+    present = frozenset(event.urls)
+    remembered = (url for url in (*memory.urls, *memory.earlier_urls) if url not in present)
+    kind = AssetKind.REPLACED if event.kind is AssetKind.UPDATED and _differs(event, memory) else event.kind
+    return replace(event, kind=kind, earlier_urls=tuple(dict.fromkeys((*event.earlier_urls, *remembered))))
+
+
+def next_memory(event: AssetEvent, memory: AssetMemory | None, limit: int) -> AssetMemory:
+    """What to remember once `event` is stored, with at most `limit` earlier URLs.
+
+    An event older than what is remembered adds its URLs to the earlier ones and changes nothing else: a late `updated`
+    neither brings an old URL back nor revives what was deleted after it.
+    """
+    known = AssetMemory() if memory is None else memory
+    if _older(event, known):
+        earlier = _without(known.urls, (*event.urls, *event.earlier_urls, *known.earlier_urls))
+        return replace(known, earlier_urls=earlier[:limit])
+    urls = _without((), event.urls) or known.urls
+    return AssetMemory(
+        urls=urls,
+        earlier_urls=_without(urls, (*known.urls, *event.earlier_urls, *known.earlier_urls))[:limit],
+        content_hash=event.content_hash or known.content_hash,
+        occurred_at=event.occurred_at or known.occurred_at,
+        gone=event.kind.gone,
+    )
+
+
+def _differs(event: AssetEvent, memory: AssetMemory) -> bool:
+    """Whether both sides know the URLs, or both the content hash, and disagree."""
+    urls = _without((), event.urls)
+    if urls and memory.urls and set(urls) != set(memory.urls):
+        return True
+    return bool(event.content_hash and memory.content_hash and event.content_hash != memory.content_hash)
+
+
+def _older(event: AssetEvent, memory: AssetMemory) -> bool:
+    """Whether both times are known and the event's comes first; in milliseconds, which is what the store keeps."""
+    if event.occurred_at is None or memory.occurred_at is None:
+        return False
+    return to_ms(event.occurred_at) < to_ms(memory.occurred_at)
+
+
+def _without(current: tuple[str, ...], urls: Iterable[str]) -> tuple[str, ...]:
+    """`urls` in order, each once, none of `current`; what could never be sent to Vercel is not worth remembering."""
+    return tuple(url for url in dict.fromkeys(urls) if url not in current and sendable_text(url))

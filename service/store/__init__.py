@@ -1,0 +1,1 @@
+"""The store: plain SQL behind one facade a noun."""

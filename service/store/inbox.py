@@ -1,0 +1,258 @@
+"""Receipts, the purges they plan and the assets they tell of: written together or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from service.domain.clock import from_ms, to_ms
+from service.domain.events import AssetEvent
+from service.domain.ids import new_id
+from service.domain.memory import AssetMemory
+from service.domain.purges import Action, PlannedPurge, Purge, ReceiptStatus
+from service.domain.receipts import NewReceipt, PlannedEvent, Receipt
+from service.store.engine import Engine, Row, Tx
+from service.store.rows import purge_of
+
+Planner = Callable[[AssetEvent, AssetMemory | None], PlannedEvent]
+
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+_decode = msgspec.json.Decoder().decode
+_decode_urls = msgspec.json.Decoder(list[str]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """How a receipt was stored. `purges` are the projects that now have work, `due` in milliseconds their earliest."""
+
+    id: str
+    status: ReceiptStatus
+    reason: str | None
+    purges: int
+    planned: tuple[PlannedEvent, ...] = ()
+
+
+class Inbox:
+    """What came in."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def accept(self, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Accepted:
+        """Store a verified webhook, the purges planned for it and the assets' new memory, in one transaction.
+
+        A delivery of an event that is stored already changes nothing but its delivery count.
+        """
+        return await self._engine.write(lambda tx: _accept(tx, new, events, plan))
+
+    async def replan(self, receipt: Receipt, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Accepted:
+        """Apply the present rules to a stored receipt and store what comes of it."""
+        return await self._engine.write(lambda tx: _replan(tx, receipt, new, events, plan))
+
+    async def keep(self, new: NewReceipt, newest: int) -> None:
+        """Store a request that was answered with a refusal; of its source's refused ones only the `newest` stay."""
+
+        def job(tx: Tx) -> None:
+            _insert(tx, new, "[]")
+            if new.status is ReceiptStatus.REFUSED:
+                tx.run("trim_refused", source=new.source, keep=newest)
+
+        await self._engine.write(job)
+
+    async def get(self, receipt_id: str) -> Receipt | None:
+        """One receipt with its body."""
+        row = await self._engine.read(lambda tx: tx.one("get_receipt", id=receipt_id))
+        return None if row is None else _receipt(row, row["body"])
+
+    async def list(
+        self, *, source: str | None = None, status: str | None = None, before: str | None = None, limit: int = 50
+    ) -> Sequence[Receipt]:
+        """Receipts, newest first, without bodies. `before` is the last id of the page before."""
+        rows = await self._engine.read(
+            lambda tx: tx.all("list_receipts", source=source, status=status, before=before, limit=limit)
+        )
+        return [_receipt(row, None) for row in rows]
+
+    async def purges_of(self, receipt_id: str) -> Sequence[tuple[Purge, str]]:
+        """The purges a receipt led to, each with the rule that asked for it."""
+        rows = await self._engine.read(lambda tx: tx.all("purges_of_receipt", receipt_id=receipt_id))
+        return [(purge_of(row), row["rule"]) for row in rows]
+
+    async def assets(self, source: str, asset_id: str) -> Sequence[tuple[str, AssetMemory]]:
+        """What is remembered of an asset, by environment."""
+        rows = await self._engine.read(lambda tx: tx.all("find_assets", source=source, asset_id=asset_id))
+        return [(row["environment"], _memory(row)) for row in rows]
+
+
+def _accept(tx: Tx, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Accepted:
+    if new.dedupe is not None and events:
+        # Planning comes before the insert, so that the receipt is written once with its final status; a duplicate
+        # must not get that far.
+        earlier = tx.value("receipt_of_dedupe", dedupe=new.dedupe)
+        if earlier is not None:
+            events = ()
+    planned = _plan(tx, new.source, events, plan)
+    status, reason = _verdict(new, planned)
+    stored = _insert(tx, new, _trace(planned), status, reason)
+    if stored != new.id:
+        return Accepted(stored, ReceiptStatus.DUPLICATE, None, 0)
+    purges = _apply(tx, new, planned)
+    return Accepted(new.id, status, reason, purges, planned)
+
+
+def _replan(tx: Tx, receipt: Receipt, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Accepted:
+    dedupe = new.dedupe
+    if dedupe is not None:
+        holder = tx.value("receipt_of_dedupe", dedupe=dedupe)
+        if holder not in (None, receipt.id):
+            return Accepted(holder, ReceiptStatus.DUPLICATE, None, 0)
+    planned = _plan(tx, receipt.source, events, plan)
+    status, reason = _verdict(new, planned)
+    tx.run(
+        "update_receipt",
+        id=receipt.id,
+        status=status,
+        reason=reason,
+        scheme=new.scheme,
+        signed_at=None if new.signed_at is None else to_ms(new.signed_at),
+        dedupe=dedupe,
+        trace=_trace(planned),
+    )
+    purges = _apply(tx, new, planned)
+    return Accepted(receipt.id, status, reason, purges, planned)
+
+
+def _verdict(new: NewReceipt, planned: Sequence[PlannedEvent]) -> tuple[ReceiptStatus, str | None]:
+    if new.status is not ReceiptStatus.ACCEPTED:
+        return new.status, new.reason
+    failures = "; ".join(event.failed for event in planned if event.failed)
+    if any(event.purges for event in planned):
+        return ReceiptStatus.ACCEPTED, failures or None
+    return ReceiptStatus.UNMATCHED, failures or "no rule gave a source image"
+
+
+def _plan(tx: Tx, source: str, events: Sequence[AssetEvent], plan: Planner) -> tuple[PlannedEvent, ...]:
+    """Each event on the memory the one before it leaves: a request may speak of one asset twice."""
+    fresh: dict[tuple[str, str], AssetMemory] = {}
+    planned = []
+    for event in events:
+        key = (event.environment or "", event.id)
+        memory = fresh.get(key)
+        if memory is None:
+            row = tx.one("get_asset", source=source, environment=key[0], asset_id=key[1])
+            memory = None if row is None else _memory(row)
+        outcome = plan(event, memory)
+        fresh[key] = outcome.memory
+        planned.append(outcome)
+    return tuple(planned)
+
+
+def _insert(
+    tx: Tx, new: NewReceipt, trace: str, status: ReceiptStatus | None = None, reason: str | None = None
+) -> str:
+    row = tx.one(
+        "insert_receipt",
+        id=new.id,
+        source=new.source,
+        dedupe=new.dedupe,
+        status=new.status if status is None else status,
+        reason=new.reason if status is None else reason,
+        scheme=new.scheme,
+        method=new.method,
+        path=new.path,
+        headers=_encode(dict(new.headers)).decode(),
+        body=new.body,
+        body_bytes=new.body_bytes,
+        received_at=to_ms(new.received_at),
+        signed_at=None if new.signed_at is None else to_ms(new.signed_at),
+        trace=trace,
+    )
+    return str(row["id"])  # type: ignore[index]  # an insert with RETURNING gives a row
+
+
+def _trace(planned: Sequence[PlannedEvent]) -> str:
+    return _encode([event.trace for event in planned]).decode()
+
+
+def _apply(tx: Tx, new: NewReceipt, planned: Sequence[PlannedEvent]) -> int:
+    count = 0
+    for outcome in planned:
+        event, memory = outcome.event, outcome.memory
+        tx.run(
+            "put_asset",
+            source=new.source,
+            environment=event.environment or "",
+            asset_id=event.id,
+            urls=_encode(memory.urls).decode(),
+            earlier_urls=_encode(memory.earlier_urls).decode(),
+            content_hash=memory.content_hash,
+            occurred_at=None if memory.occurred_at is None else to_ms(memory.occurred_at),
+            gone=int(memory.gone),
+            now=to_ms(new.received_at),
+        )
+        for purge in outcome.purges:
+            purge_id = add_purge(tx, purge, new.received_at)
+            tx.run("link_purge", receipt_id=new.id, purge_id=purge_id, rule=purge.rule)
+            count += 1
+    return count
+
+
+def add_purge(tx: Tx, purge: PlannedPurge, now: datetime) -> str:
+    """Queue one purge, or let it join the pending one that already does its work; the id that now stands for it."""
+    purge_id = new_id("prg", now)
+    place: dict[str, Any] = {"project": purge.project, "src_image": purge.src_image}
+    if purge.refusal is not None:
+        tx.run(
+            "insert_dead_purge",
+            id=purge_id,
+            **place,
+            action=purge.action,
+            deadline=purge.deadline,
+            now=to_ms(now),
+            last_error=purge.refusal,
+        )
+        return purge_id
+    times = {"now": to_ms(now), "settle": round(purge.settle * 1000)}
+    if purge.action is Action.INVALIDATE:
+        row = tx.one("absorb_into_pending_delete", **place, **times)
+        if row is not None:
+            return str(row["id"])
+    row = tx.one("upsert_purge", id=purge_id, **place, action=purge.action, deadline=purge.deadline, **times)
+    stored = str(row["id"])  # type: ignore[index]  # an upsert with RETURNING gives a row
+    if purge.action is Action.DELETE:
+        tx.run("supersede_pending_invalidate", **place, by=stored, now=to_ms(now))
+    return stored
+
+
+def _memory(row: Row) -> AssetMemory:
+    return AssetMemory(
+        urls=tuple(_decode_urls(row["urls"])),
+        earlier_urls=tuple(_decode_urls(row["earlier_urls"])),
+        content_hash=row["content_hash"],
+        occurred_at=None if row["occurred_at"] is None else from_ms(row["occurred_at"]),
+        gone=bool(row["gone"]),
+    )
+
+
+def _receipt(row: Row, body: bytes | None) -> Receipt:
+    return Receipt(
+        id=row["id"],
+        source=row["source"],
+        status=ReceiptStatus(row["status"]),
+        reason=row["reason"],
+        scheme=row["scheme"],
+        method=row["method"],
+        path=row["path"],
+        headers=_decode(row["headers"]),
+        body=body,
+        body_bytes=row["body_bytes"],
+        received_at=from_ms(row["received_at"]),
+        signed_at=None if row["signed_at"] is None else from_ms(row["signed_at"]),
+        seen_at=from_ms(row["seen_at"]),
+        deliveries=row["deliveries"],
+        trace=_decode(row["trace"]),
+    )

@@ -1,0 +1,97 @@
+"""Numbered migrations: each applied once, in order, in one transaction, and known by its checksum ever after."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from dataclasses import dataclass
+from importlib.resources import files
+
+from service.domain.errors import StoreTooNew, StoreUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """`0001_initial.sql`: its number, name, text, and the SHA-256 of the text."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def migrations(dialect: str) -> list[Migration]:
+    """Those that ship with this release, by number."""
+    folder = files("service.store") / "migrations" / dialect
+    return sorted(
+        (
+            Migration(int(entry.name[:4]), entry.name, entry.read_text(encoding="utf-8"))
+            for entry in folder.iterdir()
+            if entry.name.endswith(".sql")
+        ),
+        key=lambda migration: migration.number,
+    )
+
+
+_LEDGER = """CREATE TABLE IF NOT EXISTS schema_migrations (
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at TEXT NOT NULL)"""
+
+
+def upgrade_sqlite(connection: sqlite3.Connection, known: list[Migration] | None = None) -> list[str]:
+    """Bring a SQLite database up to date; the names of what was applied.
+
+    The whole of it is one immediate transaction, so of two processes that start at once one waits and finds it done.
+    Raises StoreTooNew for a database a newer release wrote, StoreUnavailable for one whose history is not ours.
+    """
+    known = migrations("sqlite") if known is None else known
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(_LEDGER)
+        rows = connection.execute("SELECT number, name, checksum FROM schema_migrations ORDER BY number").fetchall()
+        applied = {number: (name, checksum) for number, name, checksum in rows}
+        _compare(applied, known)
+        fresh = [migration for migration in known if migration.number not in applied]
+        for migration in fresh:
+            for statement in _statements(migration.sql):
+                connection.execute(statement)
+            connection.execute(
+                "INSERT INTO schema_migrations VALUES (?, ?, ?, strftime('%Y-%m-%dT%H:%M:%SZ'))",
+                (migration.number, migration.name, migration.checksum),
+            )
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    return [migration.name for migration in fresh]
+
+
+def _compare(applied: dict[int, tuple[str, str]], known: list[Migration]) -> None:
+    newest = max((migration.number for migration in known), default=0)
+    ahead = [name for number, (name, _) in applied.items() if number > newest]
+    if ahead:
+        raise StoreTooNew(
+            f"the database was upgraded by a newer release ({', '.join(ahead)}; this one knows up to {newest:04d}): "
+            "run that release, or restore the backup made before the upgrade"
+        )
+    for migration in known:
+        name, checksum = applied.get(migration.number, (migration.name, migration.checksum))
+        if checksum != migration.checksum:
+            raise StoreUnavailable(
+                f"migration {name} in the database is not the {migration.name} of this release: "
+                "this is not a database of vercel-image-relay, or its release was changed by hand",
+                reason="store_foreign",
+            )
+
+
+def _statements(sql: str) -> list[str]:
+    """The statements of a migration. `executescript` would commit our transaction; `complete_statement` finds the ends."""
+    statements, current = [], ""
+    for line in sql.splitlines(keepends=True):
+        current += line
+        if sqlite3.complete_statement(current):
+            statements.append(current)
+            current = ""
+    return statements

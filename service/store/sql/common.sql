@@ -1,0 +1,227 @@
+-- Statements both databases share. Times are milliseconds.
+
+-- name: insert_receipt^
+-- The row that now holds this event: ours, or the earlier one of a duplicate, whose delivery count goes up.
+INSERT INTO receipts (id, source, dedupe, status, reason, scheme, method, path, headers, body, body_bytes,
+                      received_at, signed_at, seen_at, deliveries, trace)
+VALUES (:id, :source, :dedupe, :status, :reason, :scheme, :method, :path, :headers, :body, :body_bytes,
+        :received_at, :signed_at, :received_at, 1, :trace)
+ON CONFLICT (dedupe) WHERE dedupe IS NOT NULL
+DO UPDATE SET deliveries = receipts.deliveries + 1, seen_at = excluded.seen_at
+RETURNING id;
+
+-- name: update_receipt!
+UPDATE receipts SET status = :status, reason = :reason, scheme = :scheme, signed_at = :signed_at, dedupe = :dedupe,
+                    trace = :trace
+WHERE id = :id;
+
+-- name: receipt_of_dedupe$
+SELECT id FROM receipts WHERE dedupe = :dedupe;
+
+-- name: get_receipt^
+SELECT id, source, status, reason, scheme, method, path, headers, body, body_bytes, received_at, signed_at, seen_at,
+       deliveries, trace
+FROM receipts WHERE id = :id;
+
+-- name: list_receipts
+SELECT id, source, status, reason, scheme, method, path, headers, body_bytes, received_at, signed_at, seen_at,
+       deliveries, trace
+FROM receipts
+WHERE (:source IS NULL OR source = :source) AND (:status IS NULL OR status = :status) AND (:before IS NULL OR id < :before)
+ORDER BY id DESC LIMIT :limit;
+
+-- name: trim_refused!
+-- Keep the newest :keep refused requests of a source.
+DELETE FROM receipts WHERE source = :source AND status = 'refused' AND id < (
+    SELECT id FROM receipts WHERE source = :source AND status = 'refused' ORDER BY id DESC LIMIT 1 OFFSET :keep - 1
+);
+
+-- name: supersede_pending_invalidate!
+UPDATE purges SET state = 'superseded', superseded_by = :by, finished_at = :now
+WHERE project = :project AND src_image = :src_image AND action = 'invalidate' AND state = 'pending';
+
+-- name: absorb_into_pending_delete^
+-- A pending delete does all that an invalidate would.
+UPDATE purges
+SET events = events + 1,
+    due_at = CASE
+        WHEN attempts > 0 THEN due_at
+        WHEN due_at >= :now + :settle THEN due_at
+        WHEN created_at + 5 * :settle >= :now + :settle THEN :now + :settle
+        WHEN created_at + 5 * :settle > due_at THEN created_at + 5 * :settle
+        ELSE due_at END
+WHERE project = :project AND src_image = :src_image AND action = 'delete' AND state = 'pending'
+RETURNING id;
+
+-- name: upsert_purge^
+-- Joins the pending purge of the same image, if there is one: the shorter deadline wins, and each event restarts the
+-- settling time, never past five times its length. A purge that is backing off keeps its time.
+INSERT INTO purges (id, project, action, src_image, deadline, state, due_at, created_at, attempts, events)
+VALUES (:id, :project, :action, :src_image, :deadline, 'pending', :now + :settle, :now, 0, 1)
+ON CONFLICT (project, src_image, action) WHERE state = 'pending'
+DO UPDATE SET
+    events = purges.events + 1,
+    deadline = CASE WHEN excluded.deadline < purges.deadline THEN excluded.deadline ELSE purges.deadline END,
+    due_at = CASE
+        WHEN purges.attempts > 0 THEN purges.due_at
+        WHEN :settle = 0 THEN excluded.due_at
+        WHEN purges.due_at >= excluded.due_at THEN purges.due_at
+        WHEN purges.created_at + 5 * :settle >= excluded.due_at THEN excluded.due_at
+        WHEN purges.created_at + 5 * :settle > purges.due_at THEN purges.created_at + 5 * :settle
+        ELSE purges.due_at END
+RETURNING id;
+
+-- name: insert_dead_purge!
+INSERT INTO purges (id, project, action, src_image, deadline, state, due_at, created_at, finished_at, attempts, events,
+                    last_error)
+VALUES (:id, :project, :action, :src_image, :deadline, 'dead', :now, :now, :now, 0, 1, :last_error);
+
+-- name: link_purge!
+INSERT INTO receipt_purges (receipt_id, purge_id, rule) VALUES (:receipt_id, :purge_id, :rule)
+ON CONFLICT DO NOTHING;
+
+-- name: get_asset^
+SELECT urls, earlier_urls, content_hash, occurred_at, gone, updated_at FROM assets
+WHERE source = :source AND environment = :environment AND asset_id = :asset_id;
+
+-- name: put_asset!
+INSERT INTO assets (source, environment, asset_id, urls, earlier_urls, content_hash, occurred_at, gone, updated_at)
+VALUES (:source, :environment, :asset_id, :urls, :earlier_urls, :content_hash, :occurred_at, :gone, :now)
+ON CONFLICT (source, environment, asset_id)
+DO UPDATE SET urls = excluded.urls, earlier_urls = excluded.earlier_urls, content_hash = excluded.content_hash,
+              occurred_at = excluded.occurred_at, gone = excluded.gone, updated_at = excluded.updated_at;
+
+-- name: find_assets
+SELECT source, environment, asset_id, urls, earlier_urls, content_hash, occurred_at, gone, updated_at FROM assets
+WHERE source = :source AND asset_id = :asset_id ORDER BY environment;
+
+-- name: next_due_at$
+SELECT due_at FROM purges WHERE project = :project AND state = 'pending' ORDER BY due_at LIMIT 1;
+
+-- name: head_of_lane^
+-- The purge whose turn it is; an image that is in a call waits for that call's end, so its order is kept.
+SELECT action, deadline FROM purges AS p
+WHERE project = :project AND state = 'pending' AND due_at <= :now
+  AND NOT EXISTS (SELECT 1 FROM purges AS c
+                  WHERE c.project = p.project AND c.src_image = p.src_image AND c.state = 'claimed')
+ORDER BY due_at, id LIMIT 1;
+
+-- name: put_back!
+UPDATE purges SET state = 'pending', due_at = :due_at, last_error = :last_error, claimed_by = NULL,
+                  failing_since = :failing_since
+WHERE id = :id;
+
+-- name: merge_into_pending!
+UPDATE purges
+SET events = events + :events,
+    deadline = CASE WHEN :deadline < deadline THEN :deadline ELSE deadline END,
+    failing_since = COALESCE(failing_since, :failing_since)
+WHERE id = :id;
+
+-- name: pending_of_image
+SELECT id, action FROM purges WHERE project = :project AND src_image = :src_image AND state = 'pending';
+
+-- name: finish_purge!
+UPDATE purges SET state = :state, finished_at = :now, last_error = :last_error, superseded_by = :superseded_by,
+                  claimed_by = NULL
+WHERE id = :id;
+
+-- name: claimed_purges
+SELECT id, project, action, src_image, deadline, state, due_at, created_at, failing_since, finished_at, attempts, events,
+       last_error, superseded_by
+FROM purges WHERE state = 'claimed';
+
+-- name: insert_attempt!
+INSERT INTO attempts (purge_id, call_id, at, images, status, outcome, reason, duration_ms)
+VALUES (:purge_id, :call_id, :at, :images, :status, :outcome, :reason, :duration_ms);
+
+-- name: get_purge^
+SELECT id, project, action, src_image, deadline, state, due_at, created_at, failing_since, finished_at, attempts, events,
+       last_error, superseded_by
+FROM purges WHERE id = :id;
+
+-- name: list_purges
+SELECT id, project, action, src_image, deadline, state, due_at, created_at, failing_since, finished_at, attempts, events,
+       last_error, superseded_by
+FROM purges
+WHERE (:project IS NULL OR project = :project) AND (:state IS NULL OR state = :state)
+  AND (:src_image IS NULL OR src_image = :src_image) AND (:before IS NULL OR id < :before)
+ORDER BY id DESC LIMIT :limit;
+
+-- name: purges_of_receipt
+SELECT p.id, p.project, p.action, p.src_image, p.deadline, p.state, p.due_at, p.created_at, p.failing_since, p.finished_at,
+       p.attempts, p.events, p.last_error, p.superseded_by, l.rule
+FROM receipt_purges AS l JOIN purges AS p ON p.id = l.purge_id WHERE l.receipt_id = :receipt_id ORDER BY p.id;
+
+-- name: receipts_of_purge
+SELECT r.id, r.source, r.status, r.received_at, l.rule
+FROM receipt_purges AS l JOIN receipts AS r ON r.id = l.receipt_id WHERE l.purge_id = :purge_id ORDER BY r.id LIMIT 100;
+
+-- name: attempts_of_purge
+SELECT call_id, at, images, status, outcome, reason, duration_ms FROM attempts WHERE purge_id = :purge_id ORDER BY at;
+
+-- name: count_purges
+SELECT project, state, COUNT(*) AS purges, MIN(created_at) AS oldest FROM purges
+WHERE state IN ('pending', 'claimed', 'dead') GROUP BY project, state;
+
+-- name: orphaned_purges
+-- Pending purges of projects that are no longer configured, old enough to give up on.
+SELECT DISTINCT project FROM purges WHERE state = 'pending';
+
+-- name: bury_orphans!
+UPDATE purges SET state = 'dead', finished_at = :now, last_error = :last_error
+WHERE project = :project AND state = 'pending' AND created_at < :before;
+
+-- name: put_token!
+INSERT INTO tokens (scope, name, ciphertext, fingerprint, updated_at)
+VALUES (:scope, :name, :ciphertext, :fingerprint, :now)
+ON CONFLICT (scope, name)
+DO UPDATE SET ciphertext = excluded.ciphertext, fingerprint = excluded.fingerprint, updated_at = excluded.updated_at;
+
+-- name: get_token^
+SELECT scope, name, ciphertext, fingerprint, updated_at FROM tokens WHERE scope = :scope AND name = :name;
+
+-- name: list_tokens
+SELECT scope, name, ciphertext, fingerprint, updated_at FROM tokens ORDER BY scope, name;
+
+-- name: remove_token!
+DELETE FROM tokens WHERE scope = :scope AND name = :name;
+
+-- name: put_hold!
+INSERT INTO holds (project, kind, reason, credential, since, probe_at)
+VALUES (:project, :kind, :reason, :credential, :now, :probe_at)
+ON CONFLICT (project)
+DO UPDATE SET kind = excluded.kind, reason = excluded.reason, credential = excluded.credential, probe_at = excluded.probe_at
+WHERE holds.kind = 'auto' OR excluded.kind = 'manual';
+
+-- name: remove_hold!
+DELETE FROM holds WHERE project = :project;
+
+-- name: release_auto_hold!
+DELETE FROM holds WHERE project = :project AND kind = 'auto';
+
+-- name: list_holds
+SELECT project, kind, reason, credential, since, probe_at FROM holds ORDER BY project;
+
+-- name: put_quota!
+INSERT INTO quotas (credential, blocked_until) VALUES (:credential, :until)
+ON CONFLICT (credential)
+DO UPDATE SET blocked_until = excluded.blocked_until WHERE excluded.blocked_until > quotas.blocked_until;
+
+-- name: list_quotas
+SELECT credential, blocked_until FROM quotas WHERE blocked_until > :now;
+
+-- name: prune_quotas!
+DELETE FROM quotas WHERE blocked_until <= :now;
+
+-- name: ping$
+SELECT 1 AS alive;
+
+-- name: unlink_receipt!
+DELETE FROM receipt_purges WHERE receipt_id = :id;
+
+-- name: unlink_purge!
+DELETE FROM receipt_purges WHERE purge_id = :id;
+
+-- name: forget_attempts!
+DELETE FROM attempts WHERE purge_id = :id;
