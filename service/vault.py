@@ -26,7 +26,7 @@ class Vault:
 
     def decrypt(self, ciphertext: bytes) -> Secret:
         """The token in a ciphertext any of the keys made; raises VaultError where none of them did."""
-        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - as below
+        from cryptography.fernet import InvalidToken
 
         try:
             return Secret(self._fernet().decrypt(ciphertext).decode())
@@ -35,7 +35,7 @@ class Vault:
 
     def rotate(self, ciphertext: bytes) -> bytes:
         """The same token under the first key; raises VaultError where no key opens it."""
-        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - as below
+        from cryptography.fernet import InvalidToken
 
         try:
             return self._fernet().rotate(ciphertext)
@@ -50,7 +50,7 @@ class Vault:
                     f"RELAY_VAULT_KEYS; this makes one: {KEY_COMMAND}"
                 )
             # Imported here: a relay whose tokens are all in its file does not pay for it.
-            from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415
+            from cryptography.fernet import Fernet, MultiFernet
 
             try:
                 self._opened = MultiFernet([Fernet(key.encode()) for key in self._keys])

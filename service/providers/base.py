@@ -14,7 +14,6 @@ from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers.credentials import StaticCredential
 from service.settings.model import Source
 
-
 _OPTIONS = (  # settings that only some providers read: elsewhere they would do nothing, silently
     "public_keys",
     "topics",

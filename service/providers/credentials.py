@@ -145,5 +145,4 @@ def _serializer(secrets: Sequence[str]) -> URLSafeSerializer:
 
 def make_capability(source: str, secrets: Sequence[str]) -> str:
     """The last path segment of a capability URL for `source`, signed with the first of its secrets."""
-    token = _serializer(secrets).dumps(source)
-    return token if isinstance(token, str) else token.decode()
+    return str(_serializer(secrets).dumps(source))

@@ -28,12 +28,19 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _TOKEN = re.compile(r"[0-9A-Fa-f]{1,1024}")
 
 _REGION = r"[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}"
-_SUFFIXES = {"aws": "amazonaws.com", "aws-us-gov": "amazonaws.com", "aws-cn": "amazonaws.com.cn", "aws-eusc": "amazonaws.eu"}
+_SUFFIXES = {
+    "aws": "amazonaws.com",
+    "aws-us-gov": "amazonaws.com",
+    "aws-cn": "amazonaws.com.cn",
+    "aws-eusc": "amazonaws.eu",
+}
 _TOPIC = re.compile(rf"arn:({'|'.join(_SUFFIXES)}):sns:({_REGION}):[0-9]{{12}}:[A-Za-z0-9_-]{{1,256}}")
 # The whole string is matched, not the parts of a parsed one: parsers disagree about `\`, `@` and upper case. A looser
 # host pattern takes `sns.s3-us-west-2.amazonaws.com`, which is anybody's bucket with the name `sns`.
 _CERTIFICATE_PATH = r"/SimpleNotificationService-[0-9a-f]{32}\.pem"
-_CERTIFICATE_URL = re.compile(rf"https://sns\.{_REGION}\.(?:amazonaws\.com(?:\.cn)?|amazonaws\.eu)({_CERTIFICATE_PATH})")
+_CERTIFICATE_URL = re.compile(
+    rf"https://sns\.{_REGION}\.(?:amazonaws\.com(?:\.cn)?|amazonaws\.eu)({_CERTIFICATE_PATH})"
+)
 _EMULATOR_PATH = re.compile(r"/[A-Za-z0-9._~/-]{1,512}")
 
 

@@ -122,7 +122,9 @@ class StandardWebhooks(Provider):
         elif self._hmac_keys:
             version, signature = "v1", hmac_sha256(self._hmac_keys[0], message)
         else:
-            raise CommandFailed("this source knows public keys alone: give the private one (PEM or whsk_…) to sign with")
+            raise CommandFailed(
+                "this source knows public keys alone: give the private one (PEM or whsk_…) to sign with"
+            )
         return {
             f"{prefix}-id": message_id,
             f"{prefix}-timestamp": timestamp,
@@ -193,7 +195,9 @@ def _decoded(value: str) -> bytes:
 def _asset_event(payload: Any, fallback_id: str) -> AssetEvent:
     data = json_body.obj(payload, "data") or payload
     urls = (*_urls(data, "url"), *_urls(data, "urls"))
-    earlier = [url for name in ("old", "previous") for suffix in ("url", "urls") for url in _urls(data, f"{name}_{suffix}")]
+    earlier = [
+        url for name in ("old", "previous") for suffix in ("url", "urls") for url in _urls(data, f"{name}_{suffix}")
+    ]
     identity = next((found for key in ("id", "asset_id") if (found := json_body.scalar(data, key))), None)
     if identity is None and urls:
         identity = sha256("\n".join(urls).encode()).hexdigest()[:32]

@@ -52,7 +52,7 @@ class Always:
 
     holds: bool
 
-    def judge(self, urls: tuple[str, ...], scope: Mapping[str, Any]) -> Verdict:
+    def judge(self, urls: tuple[str, ...], _scope: Mapping[str, Any]) -> Verdict:
         return Verdict(self.holds, urls, "the rule has no condition" if self.holds else "`when` is false")
 
 

@@ -151,9 +151,7 @@ def _plan(tx: Tx, source: str, events: Sequence[AssetEvent], plan: Planner) -> t
     return tuple(planned)
 
 
-def _insert(
-    tx: Tx, new: NewReceipt, trace: str, status: ReceiptStatus | None = None, reason: str | None = None
-) -> str:
+def _insert(tx: Tx, new: NewReceipt, trace: str, status: ReceiptStatus | None = None, reason: str | None = None) -> str:
     row = tx.one(
         "insert_receipt",
         id=new.id,

@@ -1,0 +1,1 @@
+"""Pending purges → calls to Vercel → what becomes of them. Knows no webhook."""

@@ -1,0 +1,1 @@
+"""A webhook → a receipt and its purges, committed before it is acknowledged."""

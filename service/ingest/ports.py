@@ -1,0 +1,67 @@
+"""What taking in a webhook needs of the store and of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from service.domain.events import AssetEvent
+from service.domain.memory import AssetMemory
+from service.domain.purges import ReceiptStatus
+from service.domain.receipts import NewReceipt, PlannedEvent, Receipt
+
+Planner = Callable[[AssetEvent, AssetMemory | None], PlannedEvent]
+
+
+class Stored(Protocol):
+    """How a receipt was stored: `status` is `duplicate` where an earlier receipt `id` holds the event."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def status(self) -> ReceiptStatus: ...
+    @property
+    def reason(self) -> str | None: ...
+    @property
+    def purges(self) -> int: ...
+
+
+class Inbox(Protocol):
+    """Where receipts go. Every method may raise StoreUnavailable."""
+
+    async def accept(self, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Stored:
+        """Commit the receipt, its purges and the assets' memory in one transaction."""
+        ...
+
+    async def replan(self, receipt: Receipt, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Stored:
+        """Apply the present rules to a stored receipt."""
+        ...
+
+    async def keep(self, new: NewReceipt, newest: int) -> None:
+        """Store a request that was not accepted; of its source's refused ones only the `newest` stay."""
+        ...
+
+
+class Network(Protocol):
+    """The two requests that verification may take. Both go only to URLs a provider built or checked."""
+
+    async def key(self, url: str, now: datetime) -> bytes:
+        """A published key or certificate, from the cache while it is fresh; raises KeyUnavailable."""
+        ...
+
+    async def confirm(self, url: str) -> None:
+        """Visit a URL that confirms a subscription; raises KeyUnavailable unless it answered 2xx."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the sender gets: nothing in it says why a request was refused."""
+
+    status: int
+    receipt: str | None
+    verdict: ReceiptStatus
+    reason: str | None
+    purges: int = 0
