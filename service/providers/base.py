@@ -107,6 +107,10 @@ class Provider(ABC):
             return self.credential.verify(request)
         return self.verify_signature(request, now, key)
 
+    def stored_path(self, path: str) -> str:
+        """The path as it may be stored and shown: without the credential that some sources carry in it."""
+        return path if self.credential is None else self.credential.without_secret(path)
+
     def key_url(self, request: RawRequest) -> str | None:
         """The URL of the published key this request names, if judging it takes one: already held against the
         provider's host rule. Raises Refused where the rule is broken."""

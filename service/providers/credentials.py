@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, unquote_plus, urlencode
 
 from itsdangerous import BadData, URLSafeSerializer
 
@@ -17,6 +17,7 @@ from service.domain.errors import Refused
 from service.domain.requests import Authentic, RawRequest
 from service.settings.model import Auth, Source
 
+HIDDEN = "***"  # stands in a stored path where a credential was
 CAPABILITY_HEADER = ":capability"  # no real header can have this name; the endpoint puts the URL's key here
 
 
@@ -85,6 +86,21 @@ class StaticCredential:
                 return path, {"authorization": "Bearer " + secret.encode().decode("latin-1")}
             case _:
                 return f"{path}/{make_capability(self.source, self.secrets)}", {}
+
+    def without_secret(self, path: str) -> str:
+        """The path and query with `***` where this credential stands in them."""
+        if self.kind == "capability":
+            bare, mark, query = path.partition("?")
+            return f"{bare.rpartition('/')[0]}/{HIDDEN}{mark}{query}"
+        bare, mark, query = path.partition("?")
+        if self.kind != "query" or not mark:
+            return path
+        shown = (
+            f"{name}={HIDDEN}" if unquote_plus(name) == self.argument else part
+            for part in query.split("&")
+            for name in [part.partition("=")[0]]
+        )
+        return f"{bare}?{'&'.join(shown)}"
 
     def _header(self, request: RawRequest) -> bytes | None:
         return _latin1(request.header(self.argument.lower()))

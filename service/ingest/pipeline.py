@@ -1,0 +1,167 @@
+"""One source's way from a request to planned purges. Pure: the endpoint, `explain` and a replay all walk it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from service.domain.clock import iso, to_ms
+from service.domain.errors import Unreadable
+from service.domain.events import AssetEvent, Ignored, Notification, TestPing
+from service.domain.ids import new_id
+from service.domain.memory import AssetMemory
+from service.domain.purges import ReceiptStatus
+from service.domain.receipts import NewReceipt, PlannedEvent
+from service.domain.requests import RawRequest, Verified
+from service.ingest.ports import Planner
+from service.providers.base import Provider
+from service.providers.registry import build
+from service.providers.verification import verify
+from service.rules.compiled import CompiledRules, compile_settings
+from service.rules.memory import next_memory, with_memory
+from service.rules.plan import Plan, plan
+from service.settings.model import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """A configured source, ready to judge requests and to plan what follows from them."""
+
+    name: str
+    provider: Provider
+    rules: CompiledRules
+    events_per_request: int
+    urls_per_asset: int
+
+    def verify(self, request: RawRequest, now: datetime, key: bytes | None = None) -> Verified:
+        """Raises Refused unless the sender is who it claims to be. `key` is what `provider.key_url` asked for."""
+        return verify(self.provider, request, now, key)
+
+    def read(self, verified: Verified) -> Notification:
+        """The events in a verified body; raises Unreadable."""
+        if verified.headers.get("content-encoding", "identity") != "identity":
+            raise Unreadable("the body is compressed, and this sender signs and sends plain bodies")
+        notification = self.provider.read(verified)
+        if len(notification.events) > self.events_per_request:
+            raise Unreadable(
+                f"the body holds {len(notification.events)} events, limits.events_per_request allows "
+                f"{self.events_per_request}"
+            )
+        return notification
+
+    def planner(self, notification: Notification, verified: Verified) -> Planner:
+        """What the rules make of each event in the light of the asset's memory, and what to remember after it."""
+
+        def planned(event: AssetEvent, memory: AssetMemory | None) -> PlannedEvent:
+            seen = with_memory(event, memory)
+            result = plan(self.rules, seen, payload=notification.payload, headers=verified.headers, source=self.name)
+            return PlannedEvent(
+                event=seen,
+                purges=result.purges,
+                memory=next_memory(event, memory, self.urls_per_asset),
+                trace=_trace(seen, result),
+                failed=result.error,
+            )
+
+        return planned
+
+    def receipt(self, request: RawRequest, verified: Verified, notification: Notification) -> NewReceipt:
+        """The receipt of a request that was read. Its status is final unless there are events to plan."""
+        status, reason = _status(notification)
+        return NewReceipt(
+            id=new_id("rcp", verified.received_at),
+            source=self.name,
+            status=status,
+            reason=reason,
+            scheme=verified.scheme,
+            method=request.method,
+            path=self.provider.stored_path(request.path),
+            headers=verified.headers,
+            body=request.body,
+            body_bytes=len(request.body),
+            received_at=verified.received_at,
+            signed_at=verified.signed_at,
+            dedupe=_dedupe(verified, notification.event_id),
+        )
+
+
+def build_pipelines(settings: Settings, read_table: Callable[[str], bytes]) -> dict[str, Pipeline]:
+    """Every source's pipeline; `read_table` reads a file beside relay.yaml. For settings that passed their check."""
+    rules = compile_settings(settings, read_table)
+    return {
+        name: Pipeline(
+            name=name,
+            provider=build(name, source),
+            rules=rules[name],
+            events_per_request=settings.limits.events_per_request,
+            urls_per_asset=settings.limits.urls_per_asset,
+        )
+        for name, source in settings.sources.items()
+    }
+
+
+def table_reader(folder: Path) -> Callable[[str], bytes]:
+    """Reads a lookup table by its name relative to the folder of relay.yaml."""
+    return lambda name: (folder / name).read_bytes()
+
+
+def _status(notification: Notification) -> tuple[ReceiptStatus, str | None]:
+    match notification.instead:
+        case Ignored(reason):
+            return ReceiptStatus.IGNORED, reason
+        case TestPing(reason):
+            return ReceiptStatus.TEST, reason
+        case None if notification.events:
+            return ReceiptStatus.ACCEPTED, None
+        case None:
+            return ReceiptStatus.IGNORED, "the body tells of no image"
+        case confirmation:
+            return ReceiptStatus.TEST, confirmation.reason
+
+
+def _dedupe(verified: Verified, event_id: str | None) -> bytes:
+    """16 bytes all deliveries of one event share: the sender's id, else the signed time and the body."""
+    digest = sha256(verified.source.encode() + b"\0")
+    if event_id is not None:
+        digest.update(b"id\0" + event_id.encode(errors="surrogatepass"))
+    else:
+        signed_at = b"" if verified.signed_at is None else str(to_ms(verified.signed_at)).encode()
+        digest.update(b"body\0" + signed_at + b"\0" + verified.body)
+    return digest.digest()[:16]
+
+
+def _trace(event: AssetEvent, result: Plan) -> dict[str, Any]:
+    """What `receipts show` and `explain` say of one event: JSON values only."""
+    return {
+        "event": {
+            "kind": event.kind.value,
+            "id": event.id,
+            "urls": list(event.urls),
+            "earlier_urls": list(event.earlier_urls),
+            "environment": event.environment,
+            "occurred_at": None if event.occurred_at is None else iso(event.occurred_at),
+        },
+        "rules": [
+            {
+                "rule": trace.rule,
+                "matched": trace.matched,
+                "why": trace.why,
+                "error": trace.error,
+                "images": [
+                    {
+                        "src_image": image.src_image,
+                        "template": image.template,
+                        "url": image.url,
+                        "project": image.project,
+                        "refusal": image.refusal,
+                    }
+                    for image in trace.images
+                ],
+            }
+            for trace in result.traces
+        ],
+    }
