@@ -1,0 +1,60 @@
+# Needs Python 3.11 or newer (with venv) and make; everything else is installed into .venv from the lock files.
+#
+#   make demo        fake Vercel and the relay on SQLite, one signed webhook of each sender (ARGS=--once ends by itself)
+#   make test        everything: lint, types, contracts, tests with coverage gates
+#   make run         the relay with ./relay.yaml
+#   make check       lint, types and import contracts alone
+#   make bench       durable acks a second beside a bare Starlette endpoint, in one run
+#   make lock        brings the lock files up to date (installs uv into a scratch environment)
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+PYTEST_ARGS ?=
+PIP := $(BIN)/pip --disable-pip-version-check -q
+
+.PHONY: demo run test check bench lock clean
+
+$(VENV)/runtime: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with make PYTHON=/path/to/python" >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --require-hashes -r requirements.lock
+	@printf '#!/bin/sh\nexec "%s" -m service "$$@"\n' '$(CURDIR)/$(BIN)/python' > $(BIN)/image-relay && chmod +x $(BIN)/image-relay
+	@touch $@
+
+$(VENV)/dev: $(VENV)/runtime requirements-dev.lock
+	$(PIP) install --require-hashes -r requirements-dev.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(VENV)/runtime
+	$(BIN)/python -m service demo $(ARGS)
+
+run: $(VENV)/runtime
+	$(BIN)/python -m service serve $(ARGS)
+
+check: $(VENV)/dev
+	$(BIN)/ruff check service tests
+	$(BIN)/ruff format --check service tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	rm -f .coverage .coverage.*
+	$(BIN)/pytest -q -n auto --cov --cov-report= --cov-fail-under=0 $(PYTEST_ARGS)
+	$(BIN)/coverage report
+	$(BIN)/coverage report --fail-under=100 --include='service/providers/*,service/rules/*,service/dispatch/policy.py'
+
+bench: $(VENV)/dev
+	$(BIN)/python tests/benchmarks/acks.py $(ARGS)
+
+lock:
+	@test -x $(VENV)-lock/bin/uv || { $(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install -q uv; }
+	$(VENV)-lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--upgrade pyproject.toml -o requirements.lock
+	$(VENV)-lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--upgrade -c requirements.lock --group pyproject.toml:dev pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) $(VENV)-lock dist .coverage .coverage.* .mypy_cache .ruff_cache .import_linter_cache .hypothesis
