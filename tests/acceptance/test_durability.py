@@ -1,0 +1,227 @@
+"""Everything that got a 200 is purged, whatever happens to the process, its disk or Vercel in between."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from support.loopback import serve
+from support.process import Process, eventually, relay, write_config
+from support.webhooks import replaced, signed
+
+from service.testing.fake_answers import Answer
+from service.testing.fake_vercel import FakeVercel, create_fake_vercel
+
+pytestmark = pytest.mark.durability
+
+ROUNDS = 50
+SENDERS = 12
+
+
+@pytest.fixture
+def vercel() -> Iterator[tuple[FakeVercel, str]]:
+    fake = FakeVercel()
+    with serve(create_fake_vercel(fake)) as url:
+        yield fake, url
+
+
+class Load:
+    """Senders that post one webhook after another until told to stop, and remember which were acknowledged."""
+
+    def __init__(self, prefix: str) -> None:
+        self.acked: list[str] = []
+        self.refused: list[int] = []
+        self._prefix = prefix
+        self._serial = 0
+
+    async def run(self, address: str, until: Callable[[], bool]) -> None:
+        async with httpx.AsyncClient(
+            base_url=address, timeout=20, limits=httpx.Limits(max_connections=SENDERS)
+        ) as http:
+            await asyncio.gather(*(self._sender(http, until) for _ in range(SENDERS)))
+
+    async def _sender(self, http: httpx.AsyncClient, until: Callable[[], bool]) -> None:
+        while not until():
+            self._serial += 1
+            name = f"{self._prefix}-{self._serial}"
+            url = f"https://img.example.com/{name}.jpg"
+            body = replaced(name, url)
+            try:
+                answer = await http.post("/hooks/hook", content=body, headers=signed(f"msg_{name}", body))
+            except httpx.HTTPError:
+                await asyncio.sleep(0.01)
+                continue
+            if answer.status_code == 200:
+                assert answer.json()["status"] == "accepted"
+                self.acked.append(url)
+            else:
+                self.refused.append(answer.status_code)
+                await asyncio.sleep(0.01)
+
+
+def purged(fake: FakeVercel) -> set[str]:
+    """Every image of a call that Vercel answered with 200."""
+    return {image for call in fake.calls if call["status"] == 200 for image in call["body"]["srcImages"]}
+
+
+def assert_purged(fake: FakeVercel, acked: list[str], seconds: float = 60) -> None:
+    wanted = set(acked)
+    try:
+        eventually(lambda: wanted <= purged(fake), seconds)
+    except AssertionError:
+        missing = wanted - purged(fake)
+        pytest.fail(f"{len(missing)} of {len(wanted)} acknowledged images were never purged: {sorted(missing)[:5]}")
+
+
+def test_fifty_sigkills_under_load_lose_nothing(tmp_path: Path, vercel: tuple[FakeVercel, str]) -> None:
+    fake, url = vercel
+    write_config(tmp_path, url)
+    chance = random.Random(2026)  # noqa: S311 - the same moments in every run, as far as that can be
+    acked: list[str] = []
+    for number in range(ROUNDS):
+        with relay(tmp_path) as process:
+            load = Load(f"round{number}")
+            moment = chance.uniform(0.02, 0.4)
+
+            async def murder(load: Load = load, process: Process = process, moment: float = moment) -> None:
+                running = asyncio.create_task(load.run(process.address, lambda: process.returncode is not None))
+                while not load.acked:
+                    await asyncio.sleep(0.005)
+                await asyncio.sleep(moment)
+                process.signal(signal.SIGKILL)
+                await running
+
+            asyncio.run(murder())
+            assert process.wait() == -signal.SIGKILL
+            acked += load.acked
+    assert len(acked) > ROUNDS
+    with relay(tmp_path):
+        assert_purged(fake, acked)
+
+
+def _full(process: Process, folder: Path) -> Callable[[], object]:
+    """No file of the process may grow any more; undone by the function that is given back."""
+    size = max(path.stat().st_size for path in folder.iterdir())
+    limited = psutil.Process(process.pid)
+    limited.rlimit(psutil.RLIMIT_FSIZE, (size, -1))
+    return lambda: limited.rlimit(psutil.RLIMIT_FSIZE, (-1, -1))
+
+
+def _read_only(process: Process, folder: Path) -> Callable[[], object]:
+    """The database's files cannot be written, not even by root or through a file that is open already."""
+
+    def attribute(change: str) -> int:
+        files = [str(path) for path in folder.glob("relay.db*")]
+        return subprocess.run(["chattr", change, *files], capture_output=True, check=False).returncode
+
+    if attribute("+i") != 0:
+        pytest.skip("needs root and a file system with attributes, to make an open file read-only")
+    return lambda: attribute("-i")
+
+
+@pytest.mark.parametrize("take_away", [_full, _read_only])
+def test_a_disk_that_cannot_be_written_is_a_503_and_heals(
+    tmp_path: Path, vercel: tuple[FakeVercel, str], take_away: Callable[[Process, Path], Callable[[], Any]]
+) -> None:
+    fake, url = vercel
+    write_config(tmp_path, url)
+    load = Load(take_away.__name__)
+    with relay(tmp_path) as process:
+
+        async def trouble() -> None:
+            stop = asyncio.Event()
+            running = asyncio.create_task(load.run(process.address, stop.is_set))
+            try:
+                await _until(lambda: len(load.acked) > 20)
+                give_back = await asyncio.to_thread(take_away, process, tmp_path)
+                try:
+                    await _until(lambda: load.refused.count(503) > 5)
+                finally:
+                    await asyncio.to_thread(give_back)
+                before = len(load.acked)
+                await _until(lambda: len(load.acked) > before + 20)
+            finally:
+                stop.set()
+                await running
+
+        asyncio.run(trouble())
+        assert set(load.refused) == {503}
+        assert_purged(fake, load.acked)
+
+
+async def _until(check: Callable[[], bool], seconds: float = 30) -> None:
+    async with asyncio.timeout(seconds):
+        while not check():
+            await asyncio.sleep(0.01)
+
+
+def test_vercel_down_for_the_whole_burst_then_back(tmp_path: Path, vercel: tuple[FakeVercel, str]) -> None:
+    fake, url = vercel
+    fake.script(Answer(status=503, times=None))
+    write_config(tmp_path, url)
+    images = 400
+    load = Load("burst")
+    with relay(tmp_path) as process:
+        asyncio.run(load.run(process.address, lambda: len(load.acked) >= images))
+        eventually(lambda: len(fake.calls) >= 3, what="a call while Vercel is down")
+        down = len(fake.calls)
+        assert down < 40, "a Vercel that is down is not to be called for every batch"
+        fake.clear_script()
+        assert_purged(fake, load.acked)
+        assert len(fake.calls) - down <= len(load.acked) / 8 * 1.5 + 20
+        busiest = _most_within(1.0, [str(call["at"]) for call in fake.calls[down:]])
+        assert busiest <= len(load.acked)
+
+
+def _most_within(seconds: float, moments: list[str]) -> int:
+    """The largest number of moments in any stretch of this length."""
+    from datetime import datetime
+
+    times = sorted(datetime.fromisoformat(moment).timestamp() for moment in moments)
+    return max((sum(start <= moment < start + seconds for moment in times) for start in times), default=0)
+
+
+def test_sigterm_finishes_the_call_in_flight_and_keeps_the_rest(tmp_path: Path, vercel: tuple[FakeVercel, str]) -> None:
+    fake, url = vercel
+    fake.script(Answer(status=200, seconds=2, times=1))
+    fake.script(Answer(status=503, times=None))
+    write_config(tmp_path, url)
+    with relay(tmp_path) as process:
+        first = replaced("first", "https://img.example.com/first.jpg")
+        answer = httpx.post(f"{process.address}/hooks/hook", content=first, headers=signed("msg_first", first))
+        assert answer.status_code == 200
+        eventually(lambda: len(fake.calls) == 1)
+        later = replaced("later", "https://img.example.com/later.jpg")
+        httpx.post(f"{process.address}/hooks/hook", content=later, headers=signed("msg_later", later))
+        begun = time.monotonic()
+        assert process.stop() == 0
+        assert time.monotonic() - begun < 10
+    assert "https://img.example.com/first.jpg" in purged(fake)
+    fake.clear_script()
+    with relay(tmp_path):
+        assert_purged(fake, ["https://img.example.com/later.jpg"])
+    assert sum("https://img.example.com/first.jpg" in call["body"]["srcImages"] for call in fake.calls) == 1
+
+
+def test_a_call_that_hangs_does_not_keep_the_process(tmp_path: Path, vercel: tuple[FakeVercel, str]) -> None:
+    fake, url = vercel
+    fake.script(Answer(status="hang", seconds=60, times=1))
+    write_config(tmp_path, url)
+    with relay(tmp_path) as process:
+        body = replaced("slow", "https://img.example.com/slow.jpg")
+        httpx.post(f"{process.address}/hooks/hook", content=body, headers=signed("msg_slow", body))
+        eventually(lambda: len(fake.calls) == 1)
+        begun = time.monotonic()
+        assert process.stop() == 0
+        assert time.monotonic() - begun < 10
+    with relay(tmp_path):
+        assert_purged(fake, ["https://img.example.com/slow.jpg"])
