@@ -1,0 +1,123 @@
+"""The service as it is deployed: two at once, a Unix socket, no file at all, bad configuration."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from support.loopback import serve
+from support.process import SECRET_BASE64, TOKEN, eventually, relay, running, write_config
+from support.webhooks import replaced, signed
+
+from service.testing.fake_vercel import FakeVercel, create_fake_vercel
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def vercel() -> Iterator[tuple[FakeVercel, str]]:
+    fake = FakeVercel()
+    with serve(create_fake_vercel(fake)) as url:
+        yield fake, url
+
+
+def post(http: httpx.Client, name: str) -> httpx.Response:
+    body = replaced(name, f"https://img.example.com/{name}.jpg")
+    return http.post("/hooks/hook", content=body, headers=signed(f"msg_{name}", body))
+
+
+def images(fake: FakeVercel) -> list[str]:
+    return [image for call in fake.calls if call["status"] == 200 for image in call["body"]["srcImages"]]
+
+
+def test_two_processes_start_at_once_and_purge_once(tmp_path: Path, vercel: tuple[FakeVercel, str]) -> None:
+    fake, url = vercel
+    write_config(tmp_path, url)
+    with running("serve", "--port", "0", cwd=tmp_path) as one, running("serve", "--port", "0", cwd=tmp_path) as two:
+        for process in (one.listening(), two.listening()):
+            with httpx.Client(base_url=process.address) as http:
+                assert http.get("/readyz").status_code == 200
+                assert post(http, f"from-{process.pid}").status_code == 200
+        wanted = {f"https://img.example.com/from-{process.pid}.jpg" for process in (one, two)}
+        eventually(lambda: wanted <= set(images(fake)))
+        # The other one takes over when the one that dispatches is gone.
+        one.kill()
+        with httpx.Client(base_url=two.address) as http:
+            assert post(http, "after").status_code == 200
+        eventually(lambda: "https://img.example.com/after.jpg" in images(fake))
+    assert len(images(fake)) == len(set(images(fake)))
+
+
+def test_a_unix_socket(tmp_path: Path, vercel: tuple[FakeVercel, str]) -> None:
+    fake, url = vercel
+    write_config(tmp_path, url)
+    path = tmp_path / "relay.sock"
+    with running("serve", "--uds", str(path), cwd=tmp_path) as process:
+        assert process.listening().address == f"unix:{path}"
+        transport = httpx.HTTPTransport(uds=str(path))
+        with httpx.Client(base_url="http://relay", transport=transport) as http:
+            assert post(http, "socket").status_code == 200
+        with running("ping", "--wait", "5", cwd=tmp_path, environ={"RELAY_UDS": str(path)}) as ping:
+            assert ping.wait() == 0
+        assert process.stop() == 0
+    assert not path.exists()
+    eventually(lambda: len(images(fake)) <= 1)
+
+
+def test_the_environment_alone(tmp_path: Path, vercel: tuple[FakeVercel, str]) -> None:
+    fake, url = vercel
+    environ = {
+        "RELAY_PROVIDER": "standard-webhooks",
+        "RELAY_SECRET": f"whsec_{SECRET_BASE64}",
+        "RELAY_VERCEL_PROJECT": "my-shop",
+        "RELAY_VERCEL_TEAM": "team_1a2b3c",
+        "RELAY_VERCEL_TOKEN": TOKEN,
+        "RELAY_VERCEL_API": url,
+        "RELAY_PORT": "0",
+    }
+    with running("serve", cwd=tmp_path, environ=environ) as process:
+        body = replaced("env", "https://img.example.com/env.jpg", event="asset.deleted")
+        address = f"{process.listening().address}/hooks/standard-webhooks"
+        assert httpx.post(address, content=body, headers=signed("msg_env", body)).status_code == 200
+        eventually(lambda: images(fake) == ["https://img.example.com/env.jpg"])
+        assert fake.calls[0]["query"] == {"projectIdOrName": "my-shop", "teamId": "team_1a2b3c"}
+        assert TOKEN not in process.output
+    for file in tmp_path.iterdir():
+        assert TOKEN.encode() not in file.read_bytes()
+
+
+def test_bad_configuration_ends_it_with_every_problem(tmp_path: Path) -> None:
+    (tmp_path / "relay.yaml").write_text("projects: {shop: {}}\nsources:\n  cms:\n    provider: nobody\n    oops: 1\n")
+    with running("serve", cwd=tmp_path) as process:
+        assert process.wait() == 1
+        for problem in (":1: projects.shop.project: is missing", ":4: sources.cms.provider", ":5: sources.cms.oops"):
+            assert problem in process.output
+    assert "Traceback" not in process.output
+
+
+def test_a_newer_database_is_refused(tmp_path: Path, vercel: tuple[FakeVercel, str]) -> None:
+    _, url = vercel
+    write_config(tmp_path, url)
+    with relay(tmp_path):
+        pass
+    with sqlite3.connect(tmp_path / "relay.db") as database:
+        database.execute("INSERT INTO schema_migrations VALUES (9999, '9999_future.sql', 'x', '2030-01-01T00:00:00Z')")
+    database.close()
+    with running("serve", "--port", "0", cwd=tmp_path) as process:
+        assert process.wait() == 1
+        assert "newer release" in process.output
+        assert "Traceback" not in process.output
+
+
+def test_a_port_that_is_taken(tmp_path: Path, vercel: tuple[FakeVercel, str]) -> None:
+    _, url = vercel
+    write_config(tmp_path, url)
+    with relay(tmp_path) as first:
+        port = first.address.rpartition(":")[2]
+        with running("serve", "--port", port, cwd=tmp_path) as second:
+            assert second.wait() == 1
+            assert f"cannot listen on 127.0.0.1:{port}" in second.output
+            assert "Traceback" not in second.output
