@@ -13,4 +13,13 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower cas
 def new_id(prefix: str, now: datetime) -> str:
     """`rcp_` and 26 characters: 48 bits of milliseconds, then 80 random bits (the ULID layout)."""
     number = to_ms(now) << 80 | secrets.randbits(80)
-    return f"{prefix}_" + "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+    return f"{prefix}_{_spelled(number)}"
+
+
+def first_id(prefix: str, moment: datetime) -> str:
+    """The least id that could have been made at `moment`: every earlier one sorts before it."""
+    return f"{prefix}_" + _spelled(to_ms(moment) << 80)
+
+
+def _spelled(number: int) -> str:
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))

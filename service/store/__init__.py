@@ -1,1 +1,18 @@
 """The store: plain SQL behind one facade a noun."""
+
+from __future__ import annotations
+
+from service.domain.errors import StoreUnavailable
+from service.settings.addresses import sqlite_path
+from service.store.engine import Engine
+
+
+async def open_store(url: str, *, upgrade: bool = True) -> Engine:
+    """The store at a URL, brought up to date unless `upgrade` is off; raises StoreUnavailable with the remedy."""
+    try:
+        path = sqlite_path(url)
+    except ValueError as error:
+        raise StoreUnavailable(f"the store {error}") from None
+    from service.store.sqlite import SqliteEngine
+
+    return await SqliteEngine.open(path, upgrade=upgrade)

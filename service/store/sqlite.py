@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from service.domain.errors import RelayError, StoreUnavailable
+from service.domain.errors import StoreUnavailable
 from service.store.engine import Tx, load_queries
 from service.store.migrate import upgrade_sqlite
 
@@ -224,10 +224,3 @@ class SqliteEngine:
                 connection.close()
         if self._lock_file is not None:
             os.close(self._lock_file)
-
-
-def sqlite_path(url: str) -> Path:
-    """`sqlite:///relay.db` is relative to the working directory, `sqlite:////var/lib/relay.db` absolute."""
-    if not url.startswith("sqlite:///") or len(url) == len("sqlite:///"):
-        raise RelayError(f"not a SQLite store: {url!r}")
-    return Path(url.removeprefix("sqlite:///"))

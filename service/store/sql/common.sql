@@ -108,13 +108,13 @@ ORDER BY due_at, id LIMIT 1;
 
 -- name: put_back!
 UPDATE purges SET state = 'pending', due_at = :due_at, last_error = :last_error, claimed_by = NULL,
-                  failing_since = :failing_since
+                  failing_since = :failing_since, finished_at = NULL
 WHERE id = :id;
 
 -- name: merge_into_pending!
 UPDATE purges
 SET events = events + :events,
-    deadline = CASE WHEN :deadline < deadline THEN :deadline ELSE deadline END,
+    deadline = CASE WHEN :deadline IS NOT NULL AND :deadline < deadline THEN :deadline ELSE deadline END,
     failing_since = COALESCE(failing_since, :failing_since)
 WHERE id = :id;
 
@@ -164,9 +164,20 @@ SELECT call_id, at, images, status, outcome, reason, duration_ms FROM attempts W
 SELECT project, state, COUNT(*) AS purges, MIN(created_at) AS oldest FROM purges
 WHERE state IN ('pending', 'claimed', 'dead') GROUP BY project, state;
 
--- name: orphaned_purges
--- Pending purges of projects that are no longer configured, old enough to give up on.
-SELECT DISTINCT project FROM purges WHERE state = 'pending';
+-- name: pending_projects
+-- One step along the index a project, instead of a scan over everything that waits.
+WITH RECURSIVE lane(project) AS (
+    SELECT MIN(project) FROM purges WHERE state = 'pending'
+    UNION ALL
+    SELECT (SELECT MIN(project) FROM purges WHERE state = 'pending' AND project > lane.project) FROM lane
+    WHERE lane.project IS NOT NULL)
+SELECT project FROM lane WHERE project IS NOT NULL;
+
+-- name: uncount_attempt!
+UPDATE purges SET attempts = attempts - 1 WHERE id = :id AND attempts > 0;
+
+-- name: make_due!
+UPDATE purges SET due_at = :now WHERE id = :id AND due_at > :now;
 
 -- name: bury_orphans!
 UPDATE purges SET state = 'dead', finished_at = :now, last_error = :last_error
@@ -183,6 +194,9 @@ SELECT scope, name, ciphertext, fingerprint, updated_at FROM tokens WHERE scope 
 
 -- name: list_tokens
 SELECT scope, name, ciphertext, fingerprint, updated_at FROM tokens ORDER BY scope, name;
+
+-- name: rewrite_token!
+UPDATE tokens SET ciphertext = :ciphertext WHERE scope = :scope AND name = :name;
 
 -- name: remove_token!
 DELETE FROM tokens WHERE scope = :scope AND name = :name;

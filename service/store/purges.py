@@ -1,0 +1,138 @@
+"""Purges as an operator looks at them and puts them right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from service.domain.attempts import Attempt, Settlement
+from service.domain.clock import from_ms, to_ms
+from service.domain.errors import CommandFailed
+from service.domain.purges import Purge, PurgeState
+from service.store.engine import Engine, Row, Tx
+from service.store.queue import put_back
+from service.store.rows import purge_of
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeStory:
+    """A purge, the calls made for it, and the receipts (id, source, status, time in ms, rule) that asked for it."""
+
+    purge: Purge
+    attempts: Sequence[Attempt]
+    receipts: Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many purges of a project are in a state, and since when the oldest is there."""
+
+    project: str
+    state: PurgeState
+    purges: int
+    oldest: datetime
+
+
+class Purges:
+    """The operators' side of the purges table."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def list(
+        self,
+        *,
+        project: str | None = None,
+        state: str | None = None,
+        src_image: str | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> Sequence[Purge]:
+        """Purges, newest first. `before` is the last id of the page before."""
+        rows = await self._engine.read(
+            lambda tx: tx.all(
+                "list_purges", project=project, state=state, src_image=src_image, before=before, limit=limit
+            )
+        )
+        return [purge_of(row) for row in rows]
+
+    async def get(self, purge_id: str) -> PurgeStory | None:
+        """One purge with its calls and receipts, None where there is none of this id."""
+
+        def job(tx: Tx) -> PurgeStory | None:
+            row = tx.one("get_purge", id=purge_id)
+            if row is None:
+                return None
+            attempts = [_attempt(one) for one in tx.all("attempts_of_purge", purge_id=purge_id)]
+            receipts = [dict(one) for one in tx.all("receipts_of_purge", purge_id=purge_id)]
+            return PurgeStory(purge_of(row), attempts, receipts)
+
+        return await self._engine.read(job)
+
+    async def backlog(self) -> Sequence[Backlog]:
+        """What is pending, in a call or dead, by project."""
+        rows = await self._engine.read(lambda tx: tx.all("count_purges"))
+        return [
+            Backlog(row["project"], PurgeState(row["state"]), row["purges"], from_ms(row["oldest"])) for row in rows
+        ]
+
+    async def retry(self, purge_id: str, now: datetime) -> str:
+        """Make a dead, dropped or waiting purge due now; the id that stands for it from here on.
+
+        Raises CommandFailed where there is none of this id, or where it has been done.
+        """
+
+        def job(tx: Tx) -> str:
+            purge = _existing(tx, purge_id)
+            if purge.state is PurgeState.PENDING:
+                tx.run("make_due", id=purge_id, now=to_ms(now))
+                return purge_id
+            if purge.state not in (PurgeState.DEAD, PurgeState.DROPPED):
+                raise CommandFailed(
+                    f"{purge_id} is {purge.state}: only dead, dropped and pending purges can be retried"
+                )
+            heir = put_back(tx, Settlement(purge=purge, state=PurgeState.PENDING, due_at=now), now)
+            if heir != purge_id:
+                tx.run("make_due", id=heir, now=to_ms(now))
+            return heir
+
+        return await self._engine.write(job)
+
+    async def drop(self, purge_id: str, now: datetime) -> None:
+        """End a pending or dead purge without a call; raises CommandFailed where that cannot be."""
+
+        def job(tx: Tx) -> None:
+            purge = _existing(tx, purge_id)
+            if purge.state not in (PurgeState.PENDING, PurgeState.DEAD):
+                raise CommandFailed(f"{purge_id} is {purge.state}: only pending and dead purges can be dropped")
+            tx.run(
+                "finish_purge",
+                id=purge_id,
+                state=PurgeState.DROPPED,
+                now=to_ms(now),
+                last_error=purge.last_error,
+                superseded_by=None,
+            )
+
+        await self._engine.write(job)
+
+
+def _existing(tx: Tx, purge_id: str) -> Purge:
+    row = tx.one("get_purge", id=purge_id)
+    if row is None:
+        raise CommandFailed(f"there is no purge {purge_id}: `image-relay purges list` shows those there are")
+    return purge_of(row)
+
+
+def _attempt(row: Row) -> Attempt:
+    return Attempt(
+        call_id=row["call_id"],
+        at=from_ms(row["at"]),
+        images=row["images"],
+        status=row["status"],
+        outcome=row["outcome"],
+        reason=row["reason"],
+        duration_ms=row["duration_ms"],
+    )

@@ -1,0 +1,165 @@
+"""The purges that wait: claimed, settled, put back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from service.domain.attempts import Attempt, Settlement
+from service.domain.clock import from_ms, to_ms
+from service.domain.purges import Action, Purge, PurgeState
+from service.store.engine import Engine, Tx
+from service.store.rows import purge_of
+
+
+class Queue:
+    """The dispatcher's side of the purges table."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def recover(self) -> int:
+        """Put back what a dead process had claimed; how many. Only for the one process that dispatches."""
+
+        def job(tx: Tx) -> int:
+            claimed = [purge_of(row) for row in tx.all("claimed_purges")]
+            for purge in claimed:
+                put_back(tx, _as_it_was(purge), purge.due_at)
+            return len(claimed)
+
+        return await self._engine.write(job)
+
+    async def projects(self) -> Sequence[str]:
+        """The projects that have pending purges."""
+        rows = await self._engine.read(lambda tx: tx.all("pending_projects"))
+        return [row["project"] for row in rows]
+
+    async def next_due_at(self, project: str) -> datetime | None:
+        """When the project's next pending purge is due, None where none is pending."""
+        due_at = await self._engine.read(lambda tx: tx.value("next_due_at", project=project))
+        return None if due_at is None else from_ms(due_at)
+
+    async def claim(self, project: str, worker: str, now: datetime, limit: int) -> Sequence[Purge]:
+        """Take up to `limit` due purges of one action and one deadline, none of an image that is in a call already."""
+
+        def job(tx: Tx) -> list[Purge]:
+            head = tx.one("head_of_lane", project=project, now=to_ms(now))
+            if head is None:
+                return []
+            rows = tx.all(
+                "claim",
+                project=project,
+                now=to_ms(now),
+                action=head["action"],
+                deadline=head["deadline"],
+                worker=worker,
+                limit=limit,
+            )
+            return sorted((purge_of(row) for row in rows), key=lambda purge: (purge.due_at, purge.id))
+
+        return await self._engine.write(job)
+
+    async def settle(self, attempt: Attempt, purges: Sequence[Purge], settlements: Sequence[Settlement]) -> None:
+        """Record the attempt for `purges` and what becomes of those that have a settlement, in one transaction."""
+
+        def job(tx: Tx) -> None:
+            for purge in purges:
+                tx.run(
+                    "insert_attempt",
+                    purge_id=purge.id,
+                    call_id=attempt.call_id,
+                    at=to_ms(attempt.at),
+                    images=attempt.images,
+                    status=attempt.status,
+                    outcome=attempt.outcome,
+                    reason=attempt.reason,
+                    duration_ms=attempt.duration_ms,
+                )
+            for settlement in settlements:
+                if settlement.state is PurgeState.PENDING:
+                    put_back(tx, settlement, attempt.at)
+                else:
+                    _finish(tx, settlement, settlement.state, attempt.at)
+
+        await self._engine.write(job)
+
+    async def release(self, purges: Sequence[Purge]) -> None:
+        """Put claimed purges back as they were, no attempt counted: their call was never made."""
+
+        def job(tx: Tx) -> None:
+            for purge in purges:
+                put_back(tx, _as_it_was(purge), purge.due_at)
+                tx.run("uncount_attempt", id=purge.id)
+
+        await self._engine.write(job)
+
+    async def bury_orphans(self, project: str, before: datetime, now: datetime, reason: str) -> int:
+        """End as dead what was left pending since before `before`; how many."""
+        return await self._engine.write(
+            lambda tx: tx.run("bury_orphans", project=project, before=to_ms(before), now=to_ms(now), last_error=reason)
+        )
+
+
+def put_back(tx: Tx, settlement: Settlement, now: datetime) -> str:
+    """Make a purge pending again, or merge it into a newer one of its image; the id that now stands for it.
+
+    Both in the caller's transaction: two pending purges of one image and action would break the unique index, and one
+    that fell out in between would be lost.
+    """
+    purge = settlement.purge
+    waiting = {
+        row["action"]: str(row["id"])
+        for row in tx.all("pending_of_image", project=purge.project, src_image=purge.src_image)
+    }
+    # A pending delete does all that this purge would; a pending purge of the same action is the newer one of the two.
+    heir = waiting.get(Action.DELETE) or waiting.get(purge.action)
+    if heir is not None:
+        deadline = purge.deadline if purge.action is Action.DELETE else None
+        tx.run(
+            "merge_into_pending",
+            id=heir,
+            events=purge.events,
+            deadline=deadline,
+            failing_since=None if settlement.failing_since is None else to_ms(settlement.failing_since),
+        )
+        _finish(tx, settlement, PurgeState.SUPERSEDED, now, superseded_by=heir)
+        return heir
+    if purge.action is Action.DELETE:
+        tx.run(
+            "supersede_pending_invalidate",
+            project=purge.project,
+            src_image=purge.src_image,
+            by=purge.id,
+            now=to_ms(now),
+        )
+    tx.run(
+        "put_back",
+        id=purge.id,
+        due_at=to_ms(settlement.due_at or now),
+        last_error=settlement.last_error,
+        failing_since=None if settlement.failing_since is None else to_ms(settlement.failing_since),
+    )
+    return purge.id
+
+
+def _finish(
+    tx: Tx, settlement: Settlement, state: PurgeState, now: datetime, *, superseded_by: str | None = None
+) -> None:
+    tx.run(
+        "finish_purge",
+        id=settlement.purge.id,
+        state=state,
+        now=to_ms(now),
+        last_error=settlement.last_error,
+        superseded_by=superseded_by,
+    )
+
+
+def _as_it_was(purge: Purge) -> Settlement:
+    return Settlement(
+        purge=purge,
+        state=PurgeState.PENDING,
+        last_error=purge.last_error,
+        due_at=purge.due_at,
+        failing_since=purge.failing_since,
+    )
