@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from service.domain.clock import iso, to_ms
-from service.domain.errors import Unreadable
+from service.domain.errors import Refused, Unreadable
 from service.domain.events import AssetEvent, Ignored, Notification, TestPing
 from service.domain.ids import new_id
 from service.domain.memory import AssetMemory
@@ -19,12 +19,17 @@ from service.domain.receipts import NewReceipt, PlannedEvent
 from service.domain.requests import RawRequest, Verified
 from service.ingest.ports import Planner
 from service.providers.base import Provider
+from service.providers.credentials import CAPABILITY_HEADER, HIDDEN
 from service.providers.registry import build
 from service.providers.verification import verify
 from service.rules.compiled import CompiledRules, compile_settings
+from service.rules.limits import shown
 from service.rules.memory import next_memory, with_memory
 from service.rules.plan import Plan, plan
 from service.settings.model import Settings
+
+REFUSED_BODY_BYTES = 16 * 1024
+"""How much of a refused request's body is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +44,8 @@ class Pipeline:
 
     def verify(self, request: RawRequest, now: datetime, key: bytes | None = None) -> Verified:
         """Raises Refused unless the sender is who it claims to be. `key` is what `provider.key_url` asked for."""
+        if _carries_key(request) and not self._takes_key:
+            raise Refused("capability_unexpected", "the URL ends in a key, and this source has no auth: capability")
         return verify(self.provider, request, now, key)
 
     def read(self, verified: Verified) -> Notification:
@@ -76,10 +83,10 @@ class Pipeline:
             id=new_id("rcp", verified.received_at),
             source=self.name,
             status=status,
-            reason=reason,
+            reason=None if reason is None else shown(reason),
             scheme=verified.scheme,
             method=request.method,
-            path=self.provider.stored_path(request.path),
+            path=self._stored_path(request),
             headers=verified.headers,
             body=request.body,
             body_bytes=len(request.body),
@@ -87,6 +94,50 @@ class Pipeline:
             signed_at=verified.signed_at,
             dedupe=_dedupe(verified, notification.event_id),
         )
+
+    def unreadable(self, request: RawRequest, verified: Verified, error: Unreadable) -> NewReceipt:
+        """The receipt of a genuine request whose body says nothing: whole, for whoever finds out why."""
+        return NewReceipt(
+            id=new_id("rcp", verified.received_at),
+            source=self.name,
+            status=ReceiptStatus.UNREADABLE,
+            reason=shown(str(error)),
+            scheme=verified.scheme,
+            method=request.method,
+            path=self._stored_path(request),
+            headers=verified.headers,
+            body=request.body,
+            body_bytes=len(request.body),
+            received_at=verified.received_at,
+            signed_at=verified.signed_at,
+        )
+
+    def refused(self, request: RawRequest, error: Refused, now: datetime) -> NewReceipt:
+        """What is kept of a request that did not verify: its allow-listed headers and the beginning of its body."""
+        return NewReceipt(
+            id=new_id("rcp", now),
+            source=self.name,
+            status=ReceiptStatus.REFUSED,
+            reason=shown(f"{error.reason}: {error}"),
+            scheme=None,
+            method=request.method,
+            path=self._stored_path(request),
+            headers=request.header_map(self.provider.info.stored_headers),
+            body=request.body[:REFUSED_BODY_BYTES],
+            body_bytes=len(request.body),
+            received_at=now,
+        )
+
+    @property
+    def _takes_key(self) -> bool:
+        return self.provider.credential is not None and self.provider.credential.kind == "capability"
+
+    def _stored_path(self, request: RawRequest) -> str:
+        """The path without any credential; a key at its end is one, whether the source takes keys or not."""
+        if not _carries_key(request):
+            return request.path if self._takes_key else self.provider.stored_path(request.path)
+        path, mark, query = request.path.partition("?")
+        return self.provider.stored_path(f"{path.rpartition('/')[0]}/{HIDDEN}{mark}{query}")
 
 
 def build_pipelines(settings: Settings, read_table: Callable[[str], bytes]) -> dict[str, Pipeline]:
@@ -107,6 +158,10 @@ def build_pipelines(settings: Settings, read_table: Callable[[str], bytes]) -> d
 def table_reader(folder: Path) -> Callable[[str], bytes]:
     """Reads a lookup table by its name relative to the folder of relay.yaml."""
     return lambda name: (folder / name).read_bytes()
+
+
+def _carries_key(request: RawRequest) -> bool:
+    return any(name == CAPABILITY_HEADER for name, _ in request.headers)
 
 
 def _status(notification: Notification) -> tuple[ReceiptStatus, str | None]:

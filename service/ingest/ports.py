@@ -26,6 +26,8 @@ class Stored(Protocol):
     def reason(self) -> str | None: ...
     @property
     def purges(self) -> int: ...
+    @property
+    def planned(self) -> Sequence[PlannedEvent]: ...
 
 
 class Inbox(Protocol):
@@ -56,12 +58,25 @@ class Network(Protocol):
         ...
 
 
+class StoreWatch(Protocol):
+    """Who is told how writing to the store went: readiness depends on it."""
+
+    def store_works(self) -> None: ...
+    def store_failed(self, reason: str, now: datetime) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the sender gets: nothing in it says why a request was refused."""
+    """How a webhook ended: what the sender gets (never why it was refused), and what the log says of it.
+
+    `status` is HTTP's. `verdict` is the receipt's status, or `unavailable` where nothing was stored. `reason` is a
+    machine's word for a refusal, `detail` a person's.
+    """
 
     status: int
-    receipt: str | None
-    verdict: ReceiptStatus
-    reason: str | None
+    verdict: str
+    receipt: str | None = None
+    reason: str | None = None
+    detail: str | None = None
     purges: int = 0
+    scheme: str | None = None

@@ -1,0 +1,86 @@
+"""The ASGI application: routes, and one JSON shape for every error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from service.domain.clock import Clock
+from service.ingest.answers import early_error, error, json_answer
+from service.ingest.endpoint import HOOKS, Endpoint
+from service.ingest.intake import Intake
+from service.ingest.keeper import Keeper
+from service.ingest.pipeline import Pipeline
+from service.ingest.ports import Inbox, Network
+from service.observability.health import Health
+from service.settings.model import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deps:
+    """The collaborators. `wake` is told the projects that have new purges; `keeper` is run by whoever made it."""
+
+    pipelines: Mapping[str, Pipeline]
+    settings: Settings
+    inbox: Inbox
+    keeper: Keeper
+    network: Network
+    clock: Clock
+    wake: Callable[[Collection[str]], None]
+    health: Health
+
+
+def create_app(deps: Deps) -> Starlette:
+    """The application; it needs no lifespan, so any ASGI server or test transport can run it."""
+    prefix = urlsplit(deps.settings.public_url or "").path.rstrip("/")
+    endpoint = Endpoint(
+        pipelines=deps.pipelines,
+        intake=Intake(inbox=deps.inbox, keeper=deps.keeper, network=deps.network, watch=deps.health, wake=deps.wake),
+        limits=deps.settings.limits,
+        prefix=prefix,
+        clock=deps.clock,
+    )
+    # A proxy may pass the public path on or take it off; the longer one first, for a source may be named as it is.
+    hooks = [
+        Route(f"{base}{HOOKS}/{{source}}{key}", endpoint, methods=["POST"])
+        for base in dict.fromkeys((unquote(prefix), ""))
+        for key in ("", "/{key}")
+    ]
+    probes = [Route("/livez", _livez), Route("/readyz", _readyz(deps.health))]
+    app = Starlette(
+        routes=[*hooks, *probes], exception_handlers={HTTPException: _http_error, Exception: _unexpected_error}
+    )
+    app.router.redirect_slashes = False  # no sender follows a redirect with its POST
+    return app
+
+
+async def _livez(request: Request) -> Response:
+    return json_answer(200, {"status": "ok"})
+
+
+def _readyz(health: Health) -> Callable[[Request], object]:
+    async def readyz(request: Request) -> Response:
+        report = await health.check()
+        status = "ok" if report.ready else "unavailable"
+        document = {"status": status, "reasons": report.reasons, "warnings": report.warnings}
+        return json_answer(200 if report.ready else 503, document)
+
+    return readyz
+
+
+async def _http_error(request: Request, raised: Exception) -> Response:
+    assert isinstance(raised, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed"}[raised.status_code]
+    return early_error(raised.status_code, code, raised.detail, raised.headers)
+
+
+async def _unexpected_error(request: Request, raised: Exception) -> Response:
+    """The server logs what was raised; the client learns nothing of it."""
+    return error(500, "internal", "something went wrong here")

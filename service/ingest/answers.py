@@ -1,0 +1,53 @@
+"""What goes back to the sender: JSON of two shapes, one for what was stored and one for what was not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from service.ingest.ports import Answer
+
+RETRY_SECONDS = 10  # until a sender is asked to try again, where nobody knows better
+
+_encode = msgspec.json.Encoder().encode
+
+
+def json_answer(status: int, document: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON response."""
+    return Response(_encode(document), status, headers, "application/json")
+
+
+def error(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An error in the one shape they all have: `code` for programs, `message` for people."""
+    return json_answer(status, {"error": {"code": code, "message": message}}, headers)
+
+
+def early_error(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An error answered before the body was read: the connection is closed, or the sender could go on sending."""
+    return error(status, code, message, {"connection": "close", **(headers or {})})
+
+
+def retry_after(seconds: float) -> dict[str, str]:
+    """The header that asks for patience, in whole seconds and at least one."""
+    return {"retry-after": str(max(1, ceil(seconds)))}
+
+
+def respond(answer: Answer) -> Response:
+    """The response to a webhook that was read and judged."""
+    match answer.status:
+        case 204:
+            return Response(status_code=204)
+        case 400:
+            message = f"the body is not what this provider sends; it is kept as {answer.receipt}"
+            return error(400, "unreadable", message)
+        case 401:
+            return error(401, "unauthorized", "the request is not authenticated")
+        case 503:
+            message = "the webhook cannot be taken in right now; send it again"
+            return error(503, "unavailable", message, retry_after(RETRY_SECONDS))
+        case status:
+            return json_answer(status, {"receipt": answer.receipt, "status": answer.verdict})

@@ -1,0 +1,96 @@
+"""One webhook, from its bytes to what its sender may be told; the order of the steps is the product's promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import datetime
+
+from service.domain.errors import KeyUnavailable, Refused, RelayError, StoreUnavailable, Unreadable
+from service.domain.events import Confirmation, Notification
+from service.domain.purges import ReceiptStatus
+from service.domain.requests import RawRequest, Verified
+from service.ingest.keeper import Keeper
+from service.ingest.pipeline import Pipeline
+from service.ingest.ports import Answer, Inbox, Network, Stored, StoreWatch
+
+Wake = Callable[[Collection[str]], None]
+
+
+class Intake:
+    """Verifies, reads, plans and stores. `wake` is told the projects that have new work, once that is committed."""
+
+    def __init__(self, *, inbox: Inbox, keeper: Keeper, network: Network, watch: StoreWatch, wake: Wake) -> None:
+        self._inbox = inbox
+        self._keeper = keeper
+        self._network = network
+        self._watch = watch
+        self._wake = wake
+
+    async def take(self, pipeline: Pipeline, request: RawRequest, now: datetime) -> Answer:
+        """What became of a request. A 2xx says that it is committed; whatever may pass by itself is a 503."""
+        scheme: str | None = None
+        try:
+            verified = await self._verified(pipeline, request, now)
+            scheme = verified.scheme
+            return await self._stored(pipeline, request, verified)
+        except Refused as error:
+            # Not awaited: a refusal takes as long whether or not it is kept.
+            self._keeper.offer(pipeline.refused(request, error, now))
+            return Answer(status=401, verdict=ReceiptStatus.REFUSED, reason=error.reason, detail=str(error))
+        except KeyUnavailable as error:
+            return _unavailable(error, scheme)
+        except StoreUnavailable as error:
+            self._watch.store_failed(str(error), now)
+            return _unavailable(error, scheme)
+
+    async def _verified(self, pipeline: Pipeline, request: RawRequest, now: datetime) -> Verified:
+        url = pipeline.provider.key_url(request)
+        key = None if url is None else await self._network.key(url, now)
+        return pipeline.verify(request, now, key)
+
+    async def _stored(self, pipeline: Pipeline, request: RawRequest, verified: Verified) -> Answer:
+        try:
+            notification = pipeline.read(verified)
+        except Unreadable as error:
+            return await self._unreadable(pipeline, request, verified, error)
+        if isinstance(notification.instead, Confirmation):
+            await self._network.confirm(notification.instead.url)  # before the answer: a sender retries what failed
+        stored = await self._accepted(pipeline, request, verified, notification)
+        return Answer(
+            status=pipeline.provider.info.success_status,
+            verdict=stored.status,
+            receipt=stored.id,
+            detail=stored.reason,
+            purges=stored.purges,
+            scheme=verified.scheme,
+        )
+
+    async def _accepted(
+        self, pipeline: Pipeline, request: RawRequest, verified: Verified, notification: Notification
+    ) -> Stored:
+        receipt = pipeline.receipt(request, verified, notification)
+        stored = await self._inbox.accept(receipt, notification.events, pipeline.planner(notification, verified))
+        self._watch.store_works()
+        projects = {purge.project for event in stored.planned for purge in event.purges if purge.refusal is None}
+        if projects:
+            self._wake(projects)
+        return stored
+
+    async def _unreadable(
+        self, pipeline: Pipeline, request: RawRequest, verified: Verified, error: Unreadable
+    ) -> Answer:
+        receipt = pipeline.unreadable(request, verified, error)
+        await self._inbox.keep(receipt, 0)  # the count bounds refused requests alone
+        self._watch.store_works()
+        return Answer(
+            status=400,
+            verdict=ReceiptStatus.UNREADABLE,
+            receipt=receipt.id,
+            reason=error.reason,
+            detail=str(error),
+            scheme=verified.scheme,
+        )
+
+
+def _unavailable(error: RelayError, scheme: str | None) -> Answer:
+    return Answer(status=503, verdict="unavailable", reason=error.reason, detail=str(error), scheme=scheme)

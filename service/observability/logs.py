@@ -1,0 +1,135 @@
+"""The log: one line an event, for people or as JSON, and no secret in it."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from typing import Any, Literal
+
+import msgspec
+import structlog
+from structlog.typing import Processor
+
+from service.domain.secret import Secret
+from service.rules.limits import shown
+from service.settings.model import Settings
+
+Style = Literal["console", "json"]
+
+_HIDDEN = "***"
+_SHORTEST = 6  # a shorter secret is part of too many words to be blotted out of them
+_BEARER = r"(?i:\bbearer\s+)[\w.~+/=-]{6,}"
+_QUIET = ("httpx", "httpcore", "asyncio", "uvicorn.access")  # what they tell at info is in our own lines
+
+_encode = msgspec.json.Encoder(enc_hook=repr).encode
+
+
+class _Blotter:
+    """Cleans finished lines, so nothing gets past it, not in a traceback either."""
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+        self._pattern = re.compile(_BEARER)
+
+    def add(self, secrets: Iterable[Secret]) -> None:
+        for secret in secrets:
+            value = secret.reveal()
+            if len(value) >= _SHORTEST:
+                self._secrets |= {value, _in_json(value), *_long_lines(value)}
+        longest_first = sorted(self._secrets, key=len, reverse=True)
+        self._pattern = re.compile("|".join([_BEARER, *map(re.escape, longest_first)]))
+
+    def clean(self, line: str) -> str:
+        return self._pattern.sub(_HIDDEN, line)
+
+
+_blotter = _Blotter()
+
+
+def configure(style: Style | None = None, level: str = "INFO") -> None:
+    """Set logging up for the process, on standard error; `style` left out: console on a terminal, else JSON.
+
+    What the standard library's loggers say, uvicorn's among them, comes out in the same form.
+    """
+    stream = sys.stderr
+    number = logging.getLevelNamesMapping()[level.upper()]
+    rendering = _rendering(style or ("console" if stream.isatty() else "json"), colors=stream.isatty())
+    told: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+    ]
+    structlog.configure(
+        processors=[*told, *rendering],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(stream)
+    own = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*told, structlog.stdlib.add_logger_name], processors=[own, *rendering]
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=number, force=True)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
+
+
+def redact(settings: Settings) -> None:
+    """Blot every secret of the settings out of every line from now on."""
+    _blotter.add(_secrets_in(settings))
+
+
+def _secrets_in(value: Any) -> Iterable[Secret]:
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from _secrets_in(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _secrets_in(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _secrets_in(item)
+
+
+def _rendering(style: Style, *, colors: bool) -> list[Processor]:
+    if style == "json":
+        return [structlog.processors.format_exc_info, _blotted(_as_json)]
+    # Rich's tracebacks would show local variables, and those hold bodies and secrets.
+    console = structlog.dev.ConsoleRenderer(
+        colors=colors, exception_formatter=structlog.dev.plain_traceback, timestamp_key="time"
+    )
+    return [_one_line, _blotted(console)]
+
+
+def _blotted(render: Callable[[Any, str, MutableMapping[str, Any]], str]) -> Processor:
+    return lambda logger, method, event: _blotter.clean(render(logger, method, event))
+
+
+def _as_json(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+    return _encode({name: event.pop(name) for name in ("time", "level", "event")} | event).decode()
+
+
+def _one_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Control characters spelled out: what a sender wrote neither forges a line nor moves the cursor."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = shown(value)
+    return event
+
+
+def _in_json(value: str) -> str:
+    """How a secret reads inside a JSON string."""
+    return _encode(value).decode()[1:-1]
+
+
+def _long_lines(value: str) -> Iterable[str]:
+    """A key of many lines may be shown a line at a time, but for the lines that all such keys have."""
+    lines = value.splitlines() if "\n" in value else []
+    return (line for line in lines if len(line) >= _SHORTEST and not line.startswith("-----"))
