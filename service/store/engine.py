@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any, Protocol, TypeVar
 
@@ -15,28 +15,28 @@ Row = Any  # both drivers are set up so that a row answers to column names
 class Tx:
     """One open transaction: the named statements, bound to its connection."""
 
-    __slots__ = ("connection", "queries")
+    __slots__ = ("connection", "statements")
 
-    def __init__(self, queries: Any, connection: Any) -> None:
-        self.queries = queries
+    def __init__(self, statements: Mapping[str, str], connection: Any) -> None:
+        self.statements = statements
         self.connection = connection
 
     def run(self, statement: str, **parameters: Any) -> int:
         """Carry out a statement; the number of rows it touched."""
-        return int(getattr(self.queries, statement)(self.connection, **parameters))
+        return int(self.connection.execute(self.statements[statement], parameters).rowcount)
 
     def one(self, statement: str, **parameters: Any) -> Row | None:
         """The first row, or None."""
-        return getattr(self.queries, statement)(self.connection, **parameters)
+        return self.connection.execute(self.statements[statement], parameters).fetchone()
 
     def value(self, statement: str, **parameters: Any) -> Any:
         """The first column of the first row, or None."""
-        return getattr(self.queries, statement)(self.connection, **parameters)
+        row = self.one(statement, **parameters)
+        return None if row is None else row[0]
 
     def all(self, statement: str, **parameters: Any) -> list[Row]:
         """Every row."""
-        rows: Iterator[Row] = getattr(self.queries, statement)(self.connection, **parameters)
-        return list(rows)
+        return list(self.connection.execute(self.statements[statement], parameters))
 
 
 class Engine(Protocol):
@@ -60,8 +60,13 @@ class Engine(Protocol):
         ...
 
 
-def load_queries(dialect: str, driver: str) -> Any:
-    """The statements of `common.sql` and of the dialect's own file, parsed once."""
+def load_statements(dialect: str, driver: str) -> Mapping[str, str]:
+    """The statements of `common.sql` and of the dialect's own file by name, parsed once, in the driver's spelling.
+
+    aiosql reads the files; running them through its adapters as well would double the cost of a small statement.
+    """
     folder = files("service.store") / "sql"
     text = "\n".join((folder / name).read_text(encoding="utf-8") for name in ("common.sql", f"{dialect}.sql"))
-    return aiosql.from_str(text, driver)
+    queries = aiosql.from_str(text, driver, mandatory_parameters=False)
+    names = [name for name in queries.available_queries if not name.endswith("_cursor")]
+    return {name: getattr(queries, name).sql for name in names}

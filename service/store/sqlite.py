@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from service.domain.errors import StoreUnavailable
-from service.store.engine import Tx, load_queries
+from service.store.engine import Tx, load_statements
 from service.store.migrate import upgrade_sqlite
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class SqliteEngine:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.stats = SqliteStats()
-        self._queries = load_queries("sqlite", "sqlite3")
+        self._statements = load_statements("sqlite", "sqlite3")
         self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._local = threading.local()
@@ -69,7 +69,7 @@ class SqliteEngine:
         self._reader_connections: list[sqlite3.Connection] = []
         self._lock_file: int | None = None
         self._closed = False
-        self._tx = Tx(self._queries, None)
+        self._tx = Tx(self._statements, None)
         self._thread = threading.Thread(target=self._write_loop, name="relay-store-write", daemon=True)
 
     @classmethod
@@ -188,7 +188,7 @@ class SqliteEngine:
         try:
             tx: Tx | None = getattr(self._local, "tx", None)
             if tx is None:
-                tx = self._local.tx = Tx(self._queries, self._connect(read_only=True))
+                tx = self._local.tx = Tx(self._statements, self._connect(read_only=True))
                 self._reader_connections.append(tx.connection)
             return job(tx)
         except sqlite3.Error as error:
