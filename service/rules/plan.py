@@ -74,7 +74,7 @@ def plan(rules: CompiledRules, event: AssetEvent, *, payload: Any, headers: Mapp
             continue
         trace, purges = _apply(rule, event, scope)
         traces.append(trace)
-        _merge(merged, purges)
+        merge(merged, purges)
         if rule.stop and trace.matched and trace.error is None:
             ended_by = rule.name
     return Plan(tuple(merged.values()), tuple(traces))
@@ -140,7 +140,7 @@ def _traced(purges: Iterable[PlannedPurge]) -> Iterator[ImageTrace]:
         yield ImageTrace(purge.src_image, purge.template, purge.url, purge.project, purge.refusal)
 
 
-def _merge(merged: dict[tuple[str, str], PlannedPurge], purges: Iterable[PlannedPurge]) -> None:
+def merge(merged: dict[tuple[str, str], PlannedPurge], purges: Iterable[PlannedPurge]) -> None:
     """Add purges, each image once per project: the first stays, a delete absorbs an invalidate, the shorter deadline
     wins."""
     for purge in purges:

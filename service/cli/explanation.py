@@ -1,0 +1,202 @@
+"""What a webhook would lead to, as a document: the same code that takes webhooks in, without network and store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from service.cli.output import moment
+from service.domain.batches import batches
+from service.domain.errors import Refused, Unreadable
+from service.domain.events import AssetEvent, Confirmation, Notification
+from service.domain.memory import AssetMemory
+from service.domain.purges import Action, PlannedPurge, ReceiptStatus
+from service.domain.receipts import PlannedEvent
+from service.domain.requests import RawRequest, Verified
+from service.ingest.pipeline import Pipeline
+from service.providers.credentials import CAPABILITY_HEADER
+from service.providers.verification import restore
+from service.rules.plan import merge
+from service.settings.model import Settings
+from service.vercel.wire import purge_request
+
+HOOKS = "/hooks"
+
+
+@dataclass(slots=True, kw_only=True)
+class Explanation:
+    """The answer of `explain`. `reason` is why it did not verify or was not judged, `status_reason` why the status."""
+
+    source: str
+    provider: str
+    verified: bool | None
+    reason: str | None
+    detail: str | None = None
+    scheme: str | None = None
+    signed_at: str | None = None
+    status: ReceiptStatus
+    status_reason: str | None = None
+    confirmation_url: str | None = None
+    events: list[dict[str, Any]] = field(default_factory=list)
+    rules: list[dict[str, Any]] = field(default_factory=list)
+    purges: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
+
+
+def hook_path(settings: Settings, source: str) -> str:
+    """The path senders see and sign: that of the public URL, then /hooks/SOURCE."""
+    prefix = urlsplit(settings.public_url).path.rstrip("/") if settings.public_url else ""
+    return f"{prefix}{HOOKS}/{source}"
+
+
+def with_key_of_path(request: RawRequest, source: str) -> RawRequest:
+    """The request as the endpoint hands it on: a key at the end of its path is a header of our own."""
+    _, mark, key = request.path.partition("?")[0].rpartition(f"{HOOKS}/{source}/")
+    if not mark or not key or "/" in key:
+        return request
+    return RawRequest(request.method, request.path, (*request.headers, (CAPABILITY_HEADER, key)), request.body)
+
+
+def explain(
+    settings: Settings, pipeline: Pipeline, request: RawRequest, now: datetime, *, judge: bool, key: bytes | None
+) -> Explanation:
+    """`judge` is off where nothing was given that verification could look at. `key` is the sender's published key."""
+    try:
+        verified, skipped = _verified(pipeline, request, now, judge=judge, key=key)
+    except Refused as error:
+        return Explanation(
+            source=pipeline.name,
+            provider=pipeline.provider.info.name,
+            verified=False,
+            reason=error.reason,
+            detail=str(error),
+            status=ReceiptStatus.REFUSED,
+        )
+    explanation = Explanation(
+        source=pipeline.name,
+        provider=pipeline.provider.info.name,
+        verified=True if skipped is None else None,
+        reason=skipped,
+        scheme=verified.scheme if skipped is None else None,
+        signed_at=moment(verified.signed_at),
+        status=ReceiptStatus.ACCEPTED,
+    )
+    try:
+        notification = pipeline.read(verified)
+    except Unreadable as error:
+        explanation.status, explanation.status_reason = ReceiptStatus.UNREADABLE, str(error)
+    else:
+        _plan(explanation, settings, pipeline, request, verified, notification)
+    if explanation.reason is None:
+        explanation.reason = explanation.status_reason
+    return explanation
+
+
+def _verified(
+    pipeline: Pipeline, request: RawRequest, now: datetime, *, judge: bool, key: bytes | None
+) -> tuple[Verified, str | None]:
+    """The request, and why it was not judged; raises Refused."""
+    skipped = None if judge else "not judged: no header was given"
+    if judge and key is None and (url := pipeline.provider.key_url(request)) is not None:
+        skipped = f"not judged: that takes the key published at {url}; save it and give it with --key"
+    if skipped is None:
+        return pipeline.verify(request, now, key), None
+    headers = request.header_map(pipeline.provider.info.stored_headers)
+    unjudged = restore(
+        source=pipeline.name, scheme="", headers=headers, body=request.body, received_at=now, signed_at=None
+    )
+    return unjudged, skipped
+
+
+def _plan(
+    explanation: Explanation,
+    settings: Settings,
+    pipeline: Pipeline,
+    request: RawRequest,
+    verified: Verified,
+    notification: Notification,
+) -> None:
+    receipt = pipeline.receipt(request, verified, notification)
+    planned = _planned(pipeline, notification, verified)
+    explanation.status, explanation.status_reason = receipt.status, receipt.reason
+    if isinstance(notification.instead, Confirmation):
+        explanation.confirmation_url = notification.instead.url
+    if receipt.status is ReceiptStatus.ACCEPTED:
+        explanation.status, explanation.status_reason = _verdict(planned)
+    for number, outcome in enumerate(planned, 1):
+        explanation.events.append(_event(outcome.event))
+        explanation.rules += [{"event": number, **rule} for rule in outcome.trace["rules"]]
+    merged: dict[tuple[str, str], PlannedPurge] = {}
+    for outcome in planned:
+        merge(merged, outcome.purges)
+    explanation.purges = [_purge(purge) for purge in merged.values()]
+    explanation.requests = _requests(settings, [purge for purge in merged.values() if purge.refusal is None])
+
+
+def _planned(pipeline: Pipeline, notification: Notification, verified: Verified) -> list[PlannedEvent]:
+    """Each event on the memory the one before it leaves; nothing else is remembered here."""
+    planner = pipeline.planner(notification, verified)
+    fresh: dict[tuple[str | None, str], AssetMemory] = {}
+    planned = []
+    for event in notification.events:
+        outcome = planner(event, fresh.get((event.environment, event.id)))
+        fresh[event.environment, event.id] = outcome.memory
+        planned.append(outcome)
+    return planned
+
+
+def _verdict(planned: Sequence[PlannedEvent]) -> tuple[ReceiptStatus, str | None]:
+    failures = "; ".join(outcome.failed for outcome in planned if outcome.failed)
+    if any(outcome.purges for outcome in planned):
+        return ReceiptStatus.ACCEPTED, failures or None
+    return ReceiptStatus.UNMATCHED, failures or "no rule gave a source image"
+
+
+def _event(event: AssetEvent) -> dict[str, Any]:
+    return {
+        "kind": event.kind.value,
+        "id": event.id,
+        "urls": list(event.urls),
+        "earlier_urls": list(event.earlier_urls),
+        "bucket": event.bucket,
+        "key": event.key,
+        "filename": event.filename,
+        "mime_type": event.mime_type,
+        "environment": event.environment,
+        "locale": event.locale,
+        "occurred_at": moment(event.occurred_at),
+    }
+
+
+def _purge(purge: PlannedPurge) -> dict[str, Any]:
+    return {
+        "project": purge.project,
+        "action": purge.action.value,
+        "src_image": purge.src_image,
+        "revalidation_deadline_seconds": purge.deadline if purge.action is Action.DELETE else None,
+        "settle_seconds": purge.settle,
+        "rule": purge.rule,
+        "template": purge.template,
+        "url": purge.url,
+        "refusal": purge.refusal,
+    }
+
+
+def _requests(settings: Settings, purges: Sequence[PlannedPurge]) -> list[dict[str, Any]]:
+    requests = []
+    for batch in batches(purges):
+        project = settings.projects[batch.project]
+        wire = purge_request(
+            api=settings.vercel_api,
+            project=project.project,
+            team=project.team,
+            action=batch.action,
+            src_images=batch.images,
+            deadline=batch.deadline,
+        )
+        requests.append({"method": wire.method, "url": wire.url, "body": json.loads(wire.body)})
+    return requests
