@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
+from service.cli.address import hook_path
 from service.cli.configuration import config_option, load_settings, source_named
-from service.cli.explanation import Explanation, explain, hook_path, with_key_of_path
+from service.cli.explanation import Explanation, explain, with_key_of_path
 from service.cli.output import json_option, plain, print_json
 from service.cli.payload import Headers, header_option, parse_payload, read_input
 from service.domain.clock import parse_moment, system_clock
@@ -43,6 +44,7 @@ def _moment(_: click.Context, __: click.Parameter, text: str | None) -> datetime
 @click.pass_context
 def command(
     ctx: click.Context,
+    *,
     payload: Path,
     source: str | None,
     headers: Headers,
@@ -101,7 +103,8 @@ def _show(explanation: Explanation, request: RawRequest) -> None:
         if purge["refusal"] is not None:
             click.echo(f"\nnever sent: {plain(purge['src_image'])}: {plain(purge['refusal'])}")
     for wire in explanation.requests:
-        click.echo(f"\n{wire['method']} {plain(wire['url'])}\n{json.dumps(wire['body'])}")
+        body = json.dumps(wire["body"], ensure_ascii=False, separators=(",", ":"))
+        click.echo(f"\n{wire['method']} {plain(wire['url'])}\n{plain(body)}")
 
 
 def _verdict(explanation: Explanation, request: RawRequest) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
+from service.cli.address import HOOKS
 from service.cli.output import moment
 from service.domain.batches import batches
 from service.domain.errors import Refused, Unreadable
@@ -23,8 +23,6 @@ from service.providers.verification import restore
 from service.rules.plan import merge
 from service.settings.model import Settings
 from service.vercel.wire import purge_request
-
-HOOKS = "/hooks"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,12 +43,6 @@ class Explanation:
     rules: list[dict[str, Any]] = field(default_factory=list)
     purges: list[dict[str, Any]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
-
-
-def hook_path(settings: Settings, source: str) -> str:
-    """The path senders see and sign: that of the public URL, then /hooks/SOURCE."""
-    prefix = urlsplit(settings.public_url).path.rstrip("/") if settings.public_url else ""
-    return f"{prefix}{HOOKS}/{source}"
 
 
 def with_key_of_path(request: RawRequest, source: str) -> RawRequest:
@@ -90,7 +82,9 @@ def explain(
     except Unreadable as error:
         explanation.status, explanation.status_reason = ReceiptStatus.UNREADABLE, str(error)
     else:
-        _plan(explanation, settings, pipeline, request, verified, notification)
+        receipt = pipeline.receipt(request, verified, notification)
+        explanation.status, explanation.status_reason = receipt.status, receipt.reason
+        _plan(explanation, settings, notification, _planned(pipeline, notification, verified))
     if explanation.reason is None:
         explanation.reason = explanation.status_reason
     return explanation
@@ -100,9 +94,9 @@ def _verified(
     pipeline: Pipeline, request: RawRequest, now: datetime, *, judge: bool, key: bytes | None
 ) -> tuple[Verified, str | None]:
     """The request, and why it was not judged; raises Refused."""
-    skipped = None if judge else "not judged: no header was given"
+    skipped = None if judge else "verification skipped: no header was given"
     if judge and key is None and (url := pipeline.provider.key_url(request)) is not None:
-        skipped = f"not judged: that takes the key published at {url}; save it and give it with --key"
+        skipped = f"verification skipped: it takes the key published at {url}; save it and give it with --key"
     if skipped is None:
         return pipeline.verify(request, now, key), None
     headers = request.header_map(pipeline.provider.info.stored_headers)
@@ -113,19 +107,11 @@ def _verified(
 
 
 def _plan(
-    explanation: Explanation,
-    settings: Settings,
-    pipeline: Pipeline,
-    request: RawRequest,
-    verified: Verified,
-    notification: Notification,
+    explanation: Explanation, settings: Settings, notification: Notification, planned: Sequence[PlannedEvent]
 ) -> None:
-    receipt = pipeline.receipt(request, verified, notification)
-    planned = _planned(pipeline, notification, verified)
-    explanation.status, explanation.status_reason = receipt.status, receipt.reason
     if isinstance(notification.instead, Confirmation):
         explanation.confirmation_url = notification.instead.url
-    if receipt.status is ReceiptStatus.ACCEPTED:
+    if explanation.status is ReceiptStatus.ACCEPTED:
         explanation.status, explanation.status_reason = _verdict(planned)
     for number, outcome in enumerate(planned, 1):
         explanation.events.append(_event(outcome.event))
