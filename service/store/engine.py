@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Protocol, TypeVar
 
@@ -42,6 +42,11 @@ class Tx:
 class Engine(Protocol):
     """A database. A job given to `write` may run more than once before it commits: it must be free of side effects
     outside its transaction."""
+
+    @property
+    def applied(self) -> Sequence[str]:
+        """The names of the migrations that opening it applied."""
+        ...
 
     async def write(self, job: Callable[[Tx], T]) -> T:
         """Run a job in a transaction and return once that is on disk; raises StoreUnavailable."""

@@ -61,6 +61,7 @@ class SqliteEngine:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.stats = SqliteStats()
+        self.applied: list[str] = []
         self._statements = load_statements("sqlite", "sqlite3")
         self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
@@ -86,7 +87,7 @@ class SqliteEngine:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             connection = self._connect()
             if upgrade:
-                upgrade_sqlite(connection)
+                self.applied = upgrade_sqlite(connection)
             self._tx.connection = connection
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(
