@@ -102,13 +102,11 @@ class Endpoint:
         return RawRequest(scope["method"], signed_path(scope, self._prefix), tuple(headers), body)
 
     def _unread(self, why: Unread) -> Response | None:
-        match why:
-            case Unread.TOO_LARGE:
-                return early_error(413, "too_large", f"the body is over {self._limits.body_bytes} bytes")
-            case Unread.TOO_SLOW:
-                return early_error(408, "timeout", f"the body did not arrive within {self._limits.body_seconds:g} s")
-            case Unread.GONE:
-                return None
+        if why is Unread.TOO_LARGE:
+            return early_error(413, "too_large", f"the body is over {self._limits.body_bytes} bytes")
+        if why is Unread.TOO_SLOW:
+            return early_error(408, "timeout", f"the body did not arrive within {self._limits.body_seconds:g} s")
+        return None
 
 
 _UNREAD = {

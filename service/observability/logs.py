@@ -113,7 +113,8 @@ def _blotted(render: Callable[[Any, str, MutableMapping[str, Any]], str]) -> Pro
 
 
 def _as_json(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
-    return _encode({name: event.pop(name) for name in ("time", "level", "event")} | event).decode()
+    first = {name: event.pop(name) for name in ("time", "level", "event")}
+    return _encode({**first, **event}).decode()
 
 
 def _one_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
