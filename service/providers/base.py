@@ -130,18 +130,16 @@ class Provider(ABC):
 
         Raises CommandFailed where the key that it takes was not given. With `auth: {capability: true}` the path grows
         by the key, as the sender's URL has it."""
-        headers = {name.lower(): value for name, value in sample.headers.items()}
+        sample = Sample(sample.body, {name.lower(): value for name, value in sample.headers.items()})
         if self.credential is not None:
             path, credential = self.credential.applied(path)
-            return RawRequest.of("POST", path, headers | credential, sample.body)
-        signature = self.signature_headers(Sample(sample.body, headers), path, now, signing_key)
-        return RawRequest.of("POST", path, headers | dict(signature), sample.body)
+            return RawRequest.of("POST", path, {**sample.headers, **credential}, sample.body)
+        signed = self.signed(sample, path, now, signing_key)
+        return RawRequest.of("POST", path, signed.headers, signed.body)
 
     @abstractmethod
-    def signature_headers(
-        self, sample: Sample, path: str, now: datetime, signing_key: bytes | None
-    ) -> Mapping[str, str]:
-        """The headers in which the vendor signs a sample, whose own header names are lower-case here."""
+    def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
+        """The sample as the vendor sends it, signed; its header names are lower-case here."""
 
     @classmethod
     @abstractmethod

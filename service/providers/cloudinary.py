@@ -76,13 +76,11 @@ class Cloudinary(Provider):
     def _digests(self, algorithm: HashName, body: bytes, timestamp: str) -> list[bytes]:
         return [digest(algorithm, body + timestamp.encode() + secret.encode()) for secret in self.source.secrets]
 
-    def signature_headers(
-        self, sample: Sample, path: str, now: datetime, signing_key: bytes | None
-    ) -> Mapping[str, str]:
+    def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
         timestamp = str(to_ms(now) // 1000)
         algorithm = self.source.signature_algorithm or "sha1"
         signature = self._digests(algorithm, sample.body, timestamp)[0]
-        return {_TIMESTAMP: timestamp, _SIGNATURE: signature.hex()}
+        return Sample(sample.body, {**sample.headers, _TIMESTAMP: timestamp, _SIGNATURE: signature.hex()})
 
     def read(self, request: Verified) -> Notification:
         payload = json_body.parse_object(request.body)

@@ -97,15 +97,14 @@ class Contentful(Provider):
         refuse_stale(signed_at, now, self.tolerance)
         return Authentic(SCHEME, signed_at)
 
-    def signature_headers(
-        self, sample: Sample, path: str, now: datetime, signing_key: bytes | None
-    ) -> Mapping[str, str]:
+    def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
         own = {name: value for name, value in sample.headers.items() if name.startswith("x-contentful-")}
         own.pop(_SIGNATURE, None)
         own[_TIMESTAMP] = str(to_ms(now))
         own[_SIGNED_HEADERS] = ",".join(sorted({*own, _SIGNED_HEADERS}))
         canonical = canonical_request("POST", path, own, sample.body)
-        return own | {_SIGNATURE: hmac_sha256(self.source.secrets[0].encode(), canonical).hex()}
+        own[_SIGNATURE] = hmac_sha256(self.source.secrets[0].encode(), canonical).hex()
+        return Sample(sample.body, {**sample.headers, **own})
 
     def read(self, request: Verified) -> Notification:
         entity = json_body.parse_object(request.body)

@@ -79,11 +79,10 @@ class Sanity(Provider):
         message = f"{timestamp}.".encode() + body
         return [to_base64url(hmac_sha256(secret.encode(), message)) for secret in self.source.secrets]
 
-    def signature_headers(
-        self, sample: Sample, path: str, now: datetime, signing_key: bytes | None
-    ) -> Mapping[str, str]:
+    def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
         timestamp = f"{to_ms(now):013}"
-        return {_SIGNATURE: f"t={timestamp},v1={self._signatures(timestamp, sample.body)[0]}"}
+        signature = f"t={timestamp},v1={self._signatures(timestamp, sample.body)[0]}"
+        return Sample(sample.body, {**sample.headers, _SIGNATURE: signature})
 
     def read(self, request: Verified) -> Notification:
         document = json_body.parse_object(request.body)

@@ -20,7 +20,7 @@ from service.domain.errors import Refused
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 HashName = Literal["sha1", "sha256"]
 
@@ -106,6 +106,14 @@ def rsa_verifies(key: RSAPublicKey, signature: bytes, message: bytes, algorithm:
     except InvalidSignature:
         return False
     return True
+
+
+def rsa_signature(key: RSAPrivateKey, message: bytes, algorithm: HashName) -> bytes:
+    """An RSASSA-PKCS1-v1_5 signature, for samples."""
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.hashes import SHA1, SHA256
+
+    return key.sign(message, PKCS1v15(), SHA1() if algorithm == "sha1" else SHA256())  # noqa: S303 - as above
 
 
 def ed25519_verifies(key: Ed25519PublicKey, signature: bytes, message: bytes) -> bool:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from service.domain.errors import Refused
 from service.providers import json_body
+from service.providers.signatures import HashName
 
 NOTIFICATION = "Notification"
 SUBSCRIPTION = "SubscriptionConfirmation"
@@ -24,6 +25,7 @@ _SIGNED_FIELDS: Mapping[str, Sequence[str]] = {
     SUBSCRIPTION: _HANDSHAKE,
     UNSUBSCRIPTION: _HANDSHAKE,
 }
+_ALGORITHMS: Mapping[str, HashName] = {"1": "sha1", "2": "sha256"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _TOKEN = re.compile(r"[0-9A-Fa-f]{1,1024}")
 
@@ -121,11 +123,19 @@ class Message:
         return self.text("Type")
 
     @property
+    def algorithm(self) -> HashName:
+        """The digest of the signature; Refused for a version nobody has heard of."""
+        algorithm = _ALGORITHMS.get(self.text("SignatureVersion"))
+        if algorithm is None:
+            raise Refused("signature_version_unknown", "SignatureVersion is neither 1 nor 2")
+        return algorithm
+
+    @property
     def signed_bytes(self) -> bytes:
         return signed_bytes(self.fields)
 
     def certificate_url(self, emulator: Emulator | None) -> str:
-        """Where the certificate is to be fetched; Refused unless the message names Amazon's own host or the emulator."""
+        """Where to fetch the certificate; Refused unless the message names Amazon's own host or the emulator."""
         url = self.text("SigningCertURL")
         found = _CERTIFICATE_URL.fullmatch(url)
         if found is not None:

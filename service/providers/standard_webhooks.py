@@ -14,11 +14,12 @@ import msgspec
 
 from service.domain.clock import iso, to_ms
 from service.domain.errors import CommandFailed, Refused
-from service.domain.events import AssetEvent, AssetKind, Notification
+from service.domain.events import Notification
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
 from service.providers.base import Info, Provider, Sample, SourceProblem, refuse_stale
 from service.providers.keys import ed25519_key, ed25519_private_key, load_ed25519_keys
+from service.providers.plain_payload import plain_event
 from service.providers.signatures import ed25519_verifies, hmac_sha256, matches_any, unix_time
 from service.settings.model import Source
 
@@ -29,18 +30,6 @@ MAX_SIGNATURES = 32  # in one header; a rotation needs two, and checking an Ed25
 
 _PREFIXES = ("svix", "webhook")  # Svix's libraries prefer their own names where both are present
 _ID = re.compile(r"[\x20-\x7e]{1,512}")
-
-# Payloads are the sender's own, so this reads what most of them have in common. Rules see the whole payload.
-_KINDS = {
-    "created": AssetKind.CREATED,
-    "updated": AssetKind.UPDATED,
-    "published": AssetKind.UPDATED,
-    "replaced": AssetKind.REPLACED,
-    "renamed": AssetKind.RENAMED,
-    "deleted": AssetKind.DELETED,
-    "unpublished": AssetKind.UNPUBLISHED,
-    "restored": AssetKind.RESTORED,
-}
 
 
 class StandardWebhooks(Provider):
@@ -110,9 +99,7 @@ class StandardWebhooks(Provider):
             return "standard-webhooks-v1a"
         raise Refused("signature_mismatch")
 
-    def signature_headers(
-        self, sample: Sample, path: str, now: datetime, signing_key: bytes | None
-    ) -> Mapping[str, str]:
+    def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
         prefix = "svix" if "svix-id" in sample.headers else "webhook"
         message_id = sample.headers.get(f"{prefix}-id") or _message_id(sample.body, now)
         timestamp = str(to_ms(now) // 1000)
@@ -125,16 +112,18 @@ class StandardWebhooks(Provider):
             raise CommandFailed(
                 "this source knows public keys alone: give the private one (PEM or whsk_…) to sign with"
             )
-        return {
+        headers = {
             f"{prefix}-id": message_id,
             f"{prefix}-timestamp": timestamp,
             f"{prefix}-signature": f"{version},{base64.b64encode(signature).decode()}",
         }
+        return Sample(sample.body, {**sample.headers, **headers})
 
     def read(self, request: Verified) -> Notification:
         payload = json_body.parse(request.body)
         event_id = next((found for prefix in _PREFIXES if (found := request.headers.get(f"{prefix}-id"))), None)
-        event = _asset_event(payload, event_id or sha256(request.body).hexdigest()[:32])
+        event_type = json_body.text(payload, "type") or ""
+        event = plain_event(payload, event_type, event_id or sha256(request.body).hexdigest()[:32])
         return Notification(payload=payload, events=(event,), event_id=event_id)
 
     @classmethod
@@ -190,39 +179,6 @@ def _decoded(value: str) -> bytes:
     if not decoded:
         raise ValueError("empty")
     return decoded
-
-
-def _asset_event(payload: Any, fallback_id: str) -> AssetEvent:
-    data = json_body.obj(payload, "data") or payload
-    urls = (*_urls(data, "url"), *_urls(data, "urls"))
-    earlier = [
-        url for name in ("old", "previous") for suffix in ("url", "urls") for url in _urls(data, f"{name}_{suffix}")
-    ]
-    identity = next((found for key in ("id", "asset_id") if (found := json_body.scalar(data, key))), None)
-    if identity is None and urls:
-        identity = sha256("\n".join(urls).encode()).hexdigest()[:32]
-    last = (json_body.text(payload, "type") or "").rpartition(".")[2]
-    return AssetEvent(
-        kind=_KINDS.get(last, AssetKind.UNKNOWN),
-        id=identity or fallback_id,
-        urls=tuple(dict.fromkeys(urls)),
-        earlier_urls=tuple(url for url in dict.fromkeys(earlier) if url not in urls),
-        bucket=json_body.text(data, "bucket"),
-        key=json_body.text(data, "key"),
-        filename=json_body.first_text(data, "filename", "file_name", "fileName"),
-        mime_type=json_body.first_text(data, "mime_type", "mimeType", "content_type", "contentType"),
-        environment=json_body.text(data, "environment"),
-        locale=json_body.text(data, "locale"),
-        occurred_at=json_body.moment(payload, "timestamp"),
-        content_hash=json_body.first_text(data, "content_hash", "etag", "hash") or json_body.scalar(data, "version"),
-    )
-
-
-def _urls(data: Any, key: str) -> list[str]:
-    """One string, or an array of strings or of objects with a `url`."""
-    value = json_body.dig(data, key)
-    given = value if isinstance(value, list) else [value]
-    return [url for one in given if (url := one if isinstance(one, str) else json_body.text(one, "url"))]
 
 
 def _message_id(body: bytes, now: datetime) -> str:

@@ -1,0 +1,58 @@
+"""Payloads of a sender's own making: what most of them have in common."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+from service.domain.events import AssetEvent, AssetKind
+from service.providers import json_body
+
+_KINDS = {
+    "created": AssetKind.CREATED,
+    "uploaded": AssetKind.UPDATED,
+    "updated": AssetKind.UPDATED,
+    "published": AssetKind.UPDATED,
+    "replaced": AssetKind.REPLACED,
+    "renamed": AssetKind.RENAMED,
+    "deleted": AssetKind.DELETED,
+    "unpublished": AssetKind.UNPUBLISHED,
+    "restored": AssetKind.RESTORED,
+}
+_IDS = ("id", "asset_id", "media_id")  # the last is Bynder's
+
+
+def plain_event(payload: Any, event_type: str, fallback_id: str) -> AssetEvent:
+    """The asset a payload, or its `data`, describes; rules see the whole payload.
+
+    `event_type` is a dotted name such as `asset.updated`, of which the last part tells the kind.
+    """
+    data = json_body.obj(payload, "data") or payload
+    urls = (*_urls(data, "url"), *_urls(data, "urls"))
+    earlier = [
+        url for name in ("old", "previous") for suffix in ("url", "urls") for url in _urls(data, f"{name}_{suffix}")
+    ]
+    identity = next((found for key in _IDS if (found := json_body.scalar(data, key))), None)
+    if identity is None and urls:
+        identity = sha256("\n".join(urls).encode()).hexdigest()[:32]
+    return AssetEvent(
+        kind=_KINDS.get(event_type.rpartition(".")[2], AssetKind.UNKNOWN),
+        id=identity or fallback_id,
+        urls=tuple(dict.fromkeys(urls)),
+        earlier_urls=tuple(url for url in dict.fromkeys(earlier) if url not in urls),
+        bucket=json_body.text(data, "bucket"),
+        key=json_body.text(data, "key"),
+        filename=json_body.first_text(data, "filename", "file_name", "fileName"),
+        mime_type=json_body.first_text(data, "mime_type", "mimeType", "content_type", "contentType"),
+        environment=json_body.text(data, "environment"),
+        locale=json_body.text(data, "locale"),
+        occurred_at=json_body.moment(payload, "timestamp"),
+        content_hash=json_body.first_text(data, "content_hash", "etag", "hash") or json_body.scalar(data, "version"),
+    )
+
+
+def _urls(data: Any, key: str) -> list[str]:
+    """One string, or an array of strings or of objects with a `url`."""
+    value = json_body.dig(data, key)
+    given = value if isinstance(value, list) else [value]
+    return [url for one in given if (url := one if isinstance(one, str) else json_body.text(one, "url"))]
