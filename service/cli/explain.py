@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -16,6 +14,7 @@ from service.cli.configuration import config_option, load_settings, source_named
 from service.cli.explanation import Explanation, explain, with_key_of_path
 from service.cli.output import json_option, plain, print_json
 from service.cli.payload import Headers, header_option, parse_payload, read_input
+from service.cli.trace import print_event
 from service.domain.clock import parse_moment, system_clock
 from service.domain.requests import RawRequest
 from service.ingest.pipeline import Pipeline, build_pipelines, table_reader
@@ -98,10 +97,7 @@ def _show(explanation: Explanation, request: RawRequest) -> None:
     if explanation.confirmation_url is not None:
         _line("confirms", f"GET {explanation.confirmation_url}, before the answer")
     for number, event in enumerate(explanation.events, 1):
-        _show_event(number, event, [rule for rule in explanation.rules if rule["event"] == number])
-    for purge in explanation.purges:
-        if purge["refusal"] is not None:
-            click.echo(f"\nnever sent: {plain(purge['src_image'])}: {plain(purge['refusal'])}")
+        print_event(number, event, [rule for rule in explanation.rules if rule["event"] == number])
     for wire in explanation.requests:
         body = json.dumps(wire["body"], ensure_ascii=False, separators=(",", ":"))
         click.echo(f"\n{wire['method']} {plain(wire['url'])}\n{plain(body)}")
@@ -116,25 +112,6 @@ def _verdict(explanation: Explanation, request: RawRequest) -> str:
     hint = "the body ends in a line end: was that sent, or added by an editor?" if request.body[-1:] == b"\n" else None
     detail = explanation.detail if explanation.detail != str(explanation.reason).replace("_", " ") else None
     return _joined(f"no, refused: {explanation.reason}", _joined(*filter(None, (detail, hint))) or None)
-
-
-def _show_event(number: int, event: Mapping[str, Any], rules: Iterable[Mapping[str, Any]]) -> None:
-    click.echo(f"\nevent {number}: {event['kind']} {plain(event['id'])}")
-    for name, value in event.items():
-        if name in ("kind", "id") or not value:
-            continue
-        for one in value if isinstance(value, list) else [value]:
-            _line(f"  {name}", one)
-    for rule in rules:
-        _show_rule(rule)
-
-
-def _show_rule(rule: Mapping[str, Any]) -> None:
-    click.echo(f"  {'✓' if rule['matched'] else '✗'} {plain(rule['rule'])}: {plain(rule['error'] or rule['why'])}")
-    for image in rule["images"]:
-        source = image["template"] if image["url"] is None else f"{image['template']}, url = {image['url']}"
-        click.echo(f"      {plain(image['src_image'])}  → {plain(image['project'])}")
-        click.echo(f"        from {plain(source)}")
 
 
 def _line(name: str, value: object) -> None:

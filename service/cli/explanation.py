@@ -22,7 +22,7 @@ from service.providers.credentials import CAPABILITY_HEADER
 from service.providers.verification import restore
 from service.rules.plan import merge
 from service.settings.model import Settings
-from service.vercel.wire import purge_request
+from service.vercel.caller import batch_request
 
 
 @dataclass(slots=True, kw_only=True)
@@ -175,14 +175,6 @@ def _purge(purge: PlannedPurge) -> dict[str, Any]:
 def _requests(settings: Settings, purges: Sequence[PlannedPurge]) -> list[dict[str, Any]]:
     requests = []
     for batch in batches(purges):
-        project = settings.projects[batch.project]
-        wire = purge_request(
-            api=settings.vercel_api,
-            project=project.project,
-            team=project.team,
-            action=batch.action,
-            src_images=batch.images,
-            deadline=batch.deadline,
-        )
+        wire = batch_request(settings.vercel_api, settings.projects[batch.project], batch)
         requests.append({"method": wire.method, "url": wire.url, "body": json.loads(wire.body)})
     return requests
