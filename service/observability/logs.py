@@ -37,7 +37,7 @@ class _Blotter:
         for secret in secrets:
             value = secret.reveal()
             if len(value) >= _SHORTEST:
-                self._secrets |= {value, _in_json(value), *_long_lines(value)}
+                self._secrets |= {value, _in_json(value), repr(value)[1:-1], *_long_lines(value)}
         longest_first = sorted(self._secrets, key=len, reverse=True)
         self._pattern = re.compile("|".join([_BEARER, *map(re.escape, longest_first)]))
 

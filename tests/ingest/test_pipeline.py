@@ -99,7 +99,7 @@ def test_an_identity_encoding_is_none() -> None:
 
 def test_tables_lie_beside_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "urls.csv").write_bytes(b"id,url\na1,/a.jpg\n")
-    rule = Rule(src_images=['{{ asset.id | lookup("urls.csv") | join("\n") }}'])
+    rule = Rule(src_images=['{{ asset.id | lookup("urls.csv") }}'])
     source = Source(provider="standard-webhooks", secrets=SOURCES["hook"].secrets, rules=[rule])
     settings = Settings(projects=dict(PROJECTS), sources={"hook": source})
     built = build_pipelines(settings, table_reader(tmp_path))["hook"]

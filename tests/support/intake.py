@@ -123,10 +123,8 @@ class Keyed(Provider):
             case _:
                 raise Unreadable("neither this nor that")
 
-    def signature_headers(
-        self, sample: Sample, path: str, now: datetime, signing_key: bytes | None
-    ) -> Mapping[str, str]:
-        return {"x-key-url": "https://keys.example/1", "x-signature": "fake-key"}
+    def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
+        return Sample(sample.body, {"x-key-url": "https://keys.example/1", "x-signature": "fake-key"})
 
     @classmethod
     def samples(cls, now: datetime) -> Mapping[str, Sample]:

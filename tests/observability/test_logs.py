@@ -1,0 +1,204 @@
+"""Lines as an operator gets them, with no secret in any."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from service.domain.secret import Secret
+from service.observability import logs
+from service.observability.logs import Style, configure, redact
+from service.settings.model import Admin, Project, Settings, Source, Vault
+
+PEM = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHfakefakefake\nfakelinetwo==\n-----END PUBLIC KEY-----\n"
+SETTINGS = Settings(
+    admin=Admin(password=Secret("fake-password")),
+    vault=Vault(keys=[Secret("fake-vault-key")]),
+    projects={"shop": Project(project="my-shop", token=Secret('fake"token\\ü'))},
+    sources={"cms": Source(provider="sanity", secrets=[Secret("fake-s"), Secret("tiny")], public_keys=[Secret(PEM)])},
+)
+
+
+class Stream(io.StringIO):
+    def __init__(self, *, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+Start = Callable[..., Stream]
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Configures logging on a stream of the test's own, and puts everything back."""
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level, {name: logging.getLogger(name).level for name in logs._QUIET})
+    monkeypatch.setattr(logs, "_blotter", logs._Blotter())
+
+    def started(style: Style | None = None, level: str = "INFO", *, terminal: bool = False) -> Stream:
+        stream = Stream(terminal=terminal)
+        monkeypatch.setattr(sys, "stderr", stream)
+        configure(style, level)
+        return stream
+
+    yield started
+    structlog.reset_defaults()
+    root.handlers[:], root.level = before[0], before[1]
+    for name, level in before[2].items():
+        logging.getLogger(name).setLevel(level)
+
+
+def fail(message: str) -> None:
+    raise ValueError(message)
+
+
+def fail_on(local: str) -> None:
+    fail(str(len(local)))
+
+
+def parsed(stream: Stream) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_of_json(start: Start) -> None:
+    stream = start("json")
+    structlog.get_logger().info("purge.sent", images=8, reason=None, project="shöp", odd={"a": Secret("x")})
+    (line,) = parsed(stream)
+    assert list(line)[:3] == ["time", "level", "event"]
+    moment = line.pop("time")
+    assert moment.endswith("Z")
+    assert "T" in moment
+    assert line == {
+        "level": "info",
+        "event": "purge.sent",
+        "images": 8,
+        "reason": None,
+        "project": "shöp",
+        "odd": {"a": "Secret('***')"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("style", "terminal", "is_json", "is_coloured"),
+    [
+        (None, False, True, False),
+        (None, True, False, True),
+        ("json", True, True, False),
+        ("console", False, False, False),
+        ("console", True, False, True),
+    ],
+)
+def test_the_style(start: Start, style: Style | None, terminal: bool, is_json: bool, is_coloured: bool) -> None:
+    stream = start(style, terminal=terminal)
+    structlog.get_logger().info("purge.sent", images=8)
+    text = stream.getvalue()
+    assert text.startswith("{") is is_json
+    assert ("\x1b[" in text) is is_coloured
+    assert "purge.sent" in text
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_the_standard_library_speaks_the_same_way(start: Start, style: Style) -> None:
+    stream = start(style)
+    logging.getLogger("uvicorn.error").warning("Invalid %s received.", "request")
+    logging.getLogger("uvicorn.access").info("GET /hooks/cms")
+    logging.getLogger("httpx").info("HTTP Request: GET https://sns.example/?Token=1")
+    logging.getLogger("uvicorn.error").debug("nothing")
+    text = stream.getvalue()
+    assert text.count("\n") == 1
+    assert "Invalid request received." in text
+    assert "uvicorn.error" in text
+    if style == "json":
+        (line,) = parsed(stream)
+        assert list(line)[:3] == ["time", "level", "event"]
+        assert line["logger"] == "uvicorn.error"
+
+
+@pytest.mark.parametrize(("level", "told"), [("debug", 2), ("INFO", 1), ("error", 0)])
+def test_the_level(start: Start, level: str, told: int) -> None:
+    stream = start("json", level)
+    structlog.get_logger().debug("a")
+    structlog.get_logger().info("b")
+    assert len(parsed(stream)) == told
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_a_traceback_shows_no_local_variable(start: Start, style: Style) -> None:
+    stream = start(style)
+    try:
+        fail_on(13 * "local-value")
+    except ValueError:
+        structlog.get_logger().exception("webhook.failed")
+        logging.getLogger("uvicorn.error").exception("Exception in ASGI application\n")
+    text = stream.getvalue()
+    assert text.count("Traceback (most recent call last)") == 2
+    assert text.count("ValueError: 143") == 2
+    assert 13 * "local-value" not in text
+    if style == "json":
+        assert text.count("\n") == 2
+
+
+HIDDEN = ["fake-password", "fake-vault-key", 'fake"token\\ü', "fake-s", "MFkwEwYHfakefakefake", "fakelinetwo=="]
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_no_secret_of_the_settings_gets_out(start: Start, style: Style) -> None:
+    stream = start(style)
+    redact(SETTINGS)
+    log = structlog.get_logger()
+    for secret in [*HIDDEN, PEM]:
+        log.info(secret, text=f"is {secret}.", nested={"deep": [secret]}, **{"key-" + secret: 1})
+        logging.getLogger("uvicorn.error").warning("%s", secret)
+        try:
+            fail(secret)
+        except ValueError:
+            log.exception("failed")
+    text = stream.getvalue()
+    for secret in HIDDEN:
+        for spelled in (secret, json.dumps(secret)[1:-1], repr(secret)[1:-1]):
+            assert spelled not in text
+    assert "***" in text
+    if style == "json":
+        assert len(parsed(stream)) == 3 * (len(HIDDEN) + 1)
+
+
+def test_a_short_secret_would_take_words_apart(start: Start) -> None:
+    stream = start("json")
+    redact(SETTINGS)
+    structlog.get_logger().info("a destiny", word="tiny")
+    assert parsed(stream)[0]["word"] == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Authorization: Bearer vcp_fakefakefake.~+/=", "Authorization: ***"),
+        ("bearer  abcdef", "***"),
+        ("the bearer of it", "the bearer of it"),
+        ("a forbearer abcdef", "a forbearer abcdef"),
+    ],
+)
+def test_bearer_tokens_are_blotted_out_whoever_they_belong_to(start: Start, text: str, told: str) -> None:
+    stream = start("json")
+    structlog.get_logger().info("x", text=text)
+    assert parsed(stream)[0]["text"] == told
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_what_a_sender_wrote_forges_no_line(start: Start, style: Style) -> None:
+    stream = start(style)
+    structlog.get_logger().info("webhook.received", detail="a\nforged line\r\x1b[2J\x00\u2028")
+    text = stream.getvalue()
+    assert text.count("\n") == 1
+    assert text.endswith("\n")
+    assert not {"\r", "\x1b", "\x00"} & set(text)
