@@ -1,0 +1,122 @@
+"""Providers of the tests: one configured source of each kind, keys, and samples signed as the vendor signs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from service.domain.events import Notification
+from service.domain.requests import RawRequest, Verified
+from service.domain.secret import Secret
+from service.providers.base import Provider, SourceProblem
+from service.providers.registry import build
+from service.providers.verification import verify
+from service.settings.model import Source
+
+NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+NAME = "hook"
+PATH = f"/hooks/{NAME}"
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:pictures"
+
+SECRETS = {
+    "contentful": "fake-contentful-secret-" + "0" * 41,
+    "cloudinary": "fake-cloudinary-secret",
+    "sanity": "fake-sanity-secret",
+    "standard-webhooks": "whsec_ZmFrZS1mYWtlLWZha2UtZmFrZS1mYWtlLWZha2U=",
+}
+PROVIDERS = (*SECRETS, "aws-sns")
+
+
+@cache
+def rsa_key() -> RSAPrivateKey:
+    return generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@cache
+def ed25519_key() -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.generate()
+
+
+def private_pem(key: RSAPrivateKey | Ed25519PrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def public_pem(key: RSAPrivateKey | Ed25519PrivateKey) -> str:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def secrets(*values: str) -> list[Secret]:
+    return [Secret(value) for value in values]
+
+
+def source(provider: str, **settings: Any) -> Source:
+    """A usual source of this provider; `settings` replace or add to its own."""
+    if provider == "aws-sns":
+        usual: dict[str, Any] = {
+            "topics": [TOPIC],
+            "public_keys": secrets(public_pem(rsa_key())),
+            "bases": {"my-bucket": "https://img.example.com/"},
+        }
+    else:
+        usual = {"secrets": secrets(SECRETS[provider])}
+    return Source(provider=provider, **usual | settings)
+
+
+def make(provider: str, **settings: Any) -> Provider:
+    return build(NAME, source(provider, **settings))
+
+
+def problem(provider: str, **settings: Any) -> tuple[str, str]:
+    """The setting that does not suit, and why not."""
+    try:
+        make(provider, **settings)
+    except SourceProblem as error:
+        return error.key, str(error)
+    raise AssertionError("the settings suit")
+
+
+def signing_key(provider: Provider) -> bytes | None:
+    return private_pem(rsa_key()) if provider.info.name == "aws-sns" else None
+
+
+def signed(provider: Provider, sample: str | None = None, now: datetime = NOW) -> RawRequest:
+    """A sample, the default one where none is named, as the vendor sends it."""
+    samples = type(provider).samples(now)
+    chosen = samples[sample] if sample is not None else next(iter(samples.values()))
+    return provider.sign(chosen, PATH, now, signing_key(provider))
+
+
+def read(provider: Provider, request: RawRequest, now: datetime = NOW) -> Notification:
+    return provider.read(verify(provider, request, now))
+
+
+def every_sample() -> Iterator[tuple[str, str]]:
+    """Provider and sample, by name."""
+    for name in PROVIDERS:
+        for sample in type(make(name)).samples(NOW):
+            yield name, sample
+
+
+def verified(body: bytes, scheme: str = "", **headers: str) -> Verified:
+    """A body as if it had been verified; `_` stands for `-` in the names of headers."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Verified(source=NAME, scheme=scheme, headers=named, body=body, received_at=NOW)
+
+
+def changed(request: RawRequest, *, body: bytes | None = None, path: str | None = None, **headers: str) -> RawRequest:
+    """The request with another body or path, and with headers replaced or added (`_` stands for `-`)."""
+    named = dict(request.headers) | {name.replace("_", "-"): value for name, value in headers.items()}
+    return RawRequest.of(
+        request.method, request.path if path is None else path, named, request.body if body is None else body
+    )
+
+
+def without(request: RawRequest, name: str) -> RawRequest:
+    headers = [(key, value) for key, value in request.headers if key != name]
+    return RawRequest.of(request.method, request.path, headers, request.body)

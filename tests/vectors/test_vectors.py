@@ -1,0 +1,224 @@
+"""Every recorded vector gives its stated verdict at its stated clock.
+
+The files come from the vendors' own libraries and from captured requests; each case says who signed and judged it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from support.senders import NAME, NOW, secrets
+
+from service.domain import events
+from service.domain.clock import from_ms, parse_moment
+from service.domain.errors import Refused
+from service.domain.events import AssetKind
+from service.domain.requests import RawRequest, Verified
+from service.providers.base import Provider
+from service.providers.registry import build
+from service.providers.verification import verify
+from service.settings.model import Auth, Source
+
+HERE = Path(__file__).parent
+
+# What the vendor's library lets through and the relay does not: times ahead of the clock.
+TOO_NEW = ("one hour in the FUTURE", "1 day in the future")
+
+
+def cases(name: str) -> list[Any]:
+    """The cases of one file as parameters, named by their id or else their note."""
+    found = json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
+    assert found
+    return [pytest.param(case, id=case.get("id") or case["note"][:60]) for case in found]
+
+
+def request_of(case: Mapping[str, Any]) -> RawRequest:
+    return RawRequest.of(case["method"], case["path"], case["headers"], case["body"].encode())
+
+
+def verdict(provider: Provider, case: Mapping[str, Any], now: datetime) -> str:
+    """`accepted`, or the reason for the refusal."""
+    try:
+        request = request_of(case)
+        provider.key_url(request)
+        verify(provider, request, now)
+    except Refused as error:
+        return error.reason
+    return "accepted"
+
+
+def agrees(said: str, case: Mapping[str, Any]) -> bool:
+    return (said == "accepted") is case["valid"]
+
+
+def lax(case: Mapping[str, Any]) -> bool:
+    return any(words in case["note"] for words in TOO_NEW)
+
+
+@pytest.mark.parametrize("case", cases("contentful"))
+def test_contentful(case: Mapping[str, Any]) -> None:
+    now = from_ms(case.get("clock_ms", case["timestamp"]))
+    source = Source(
+        provider="contentful", secrets=secrets(case["secret"]), tolerance=None if lax(case) else case.get("ttl_seconds")
+    )
+    said = verdict(build(NAME, source), case, now)
+    if lax(case):
+        assert said == "timestamp_too_new"
+        patient = Source(provider="contentful", secrets=source.secrets, tolerance=3600)
+        said = verdict(build(NAME, patient), case, now)
+    assert agrees(said, case), said
+
+
+@pytest.mark.parametrize("case", cases("cloudinary"))
+def test_cloudinary(case: Mapping[str, Any]) -> None:
+    now = parse_moment(str(case["now"]))
+    algorithm: Literal["sha1"] | None = "sha1" if "configured for sha1" in case["note"] else None
+    source = Source(provider="cloudinary", secrets=secrets(case["secret"]), signature_algorithm=algorithm)
+    said = verdict(build(NAME, source), case, now)
+    if lax(case):
+        assert said == "timestamp_too_new"
+        patient = Source(provider="cloudinary", secrets=source.secrets, tolerance=86_400)
+        said = verdict(build(NAME, patient), case, now)
+    assert agrees(said, case), said
+
+
+@pytest.mark.parametrize("case", cases("sanity"))
+def test_sanity(case: Mapping[str, Any]) -> None:
+    signature = {name.lower(): value for name, value in case["headers"].items()}["sanity-webhook-signature"]
+    now = parse_moment(signature[2:15])
+    assert agrees(
+        said := verdict(build(NAME, Source(provider="sanity", secrets=secrets(case["secret"]))), case, now), case
+    ), said
+
+
+@pytest.mark.parametrize("case", [*cases("standard-webhooks"), *cases("svix")])
+def test_standard_webhooks_and_svix(case: Mapping[str, Any]) -> None:
+    now = parse_moment(str(case.get("now") or case["clock"]))
+    provider = build(NAME, Source(provider="standard-webhooks", secrets=secrets(case["secret"])))
+    assert agrees(said := verdict(provider, case, now), case), said
+
+
+def sns_provider(case: Mapping[str, Any], certificate: str | None, **settings: Any) -> Provider:
+    """The source a user would configure for this message: its topic allowed, its certificate pinned."""
+    body = json.loads(case["body"])
+    topics = case.get("config", {}).get("allowed_topic_arns") or [
+        body.get("TopicArn", "arn:aws:sns:us-east-1:000000000000:images-topic")
+    ]
+    localstack = "http://127.0.0.1:39032" if "localstack" in case["id"] else None
+    return build(
+        NAME,
+        Source(
+            provider="aws-sns",
+            topics=topics,
+            public_keys=secrets(certificate) if certificate else [],
+            emulator=localstack,
+            **settings,
+        ),
+    )
+
+
+def sns_clock(case: Mapping[str, Any]) -> datetime:
+    """The vectors of SNS state no clock: the message's own time is taken."""
+    return parse_moment(json.loads(case["body"]).get("Timestamp", NOW.isoformat()))
+
+
+@pytest.mark.parametrize("case", [case for case in cases("aws-sns") if case.values[0]["valid"] is not None])
+def test_aws_sns(case: Mapping[str, Any]) -> None:
+    now, request = sns_clock(case), request_of(case)
+    assert agrees(said := verdict(sns_provider(case, case["cert"]), case, now), case), said
+    # The same with the certificate as it is fetched, in whose dates the message's time lies.
+    provider = sns_provider(case, None)
+    try:
+        assert provider.key_url(request) is not None
+        verify(provider, request, now, case["cert"].encode())
+        said = "accepted"
+    except Refused as error:
+        said = error.reason
+    assert agrees(said, case), said
+
+
+@pytest.mark.parametrize("case", cases("bynder-amazon-sns"))
+def test_bynder_through_amazon_sns(case: Mapping[str, Any]) -> None:
+    """Its certificate is younger than the vectors' clock, so it is pinned: then its dates do not count."""
+    now = parse_moment(str(case["now"]))
+    assert agrees(said := verdict(sns_provider(case, case["secret"]), case, now), case), said
+
+
+def by_id(name: str, identity: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = next(case.values[0] for case in cases(name) if case.id == identity)
+    return found
+
+
+def test_a_certificate_s_host_is_spelled_in_one_way() -> None:
+    """The libraries disagree about this one, so it states no verdict."""
+    case = by_id("aws-sns", "sns-certurl-18")
+    assert verdict(sns_provider(case, case["cert"]), case, sns_clock(case)) == "certificate_url_refused"
+
+
+def test_raw_delivery_takes_another_credential() -> None:
+    case = by_id("aws-sns", "capture-localstack-sns-08")
+    assert verdict(sns_provider(case, case["cert"]), case, NOW) == "raw_delivery_unsigned"
+    provider = sns_provider(case, None, auth=Auth(basic="sns"), secrets=secrets("fake-password"))
+    assert verdict(provider, case, NOW) == "credential_missing"
+    pair = base64.b64encode(b"sns:fake-password").decode()
+    request = {**case, "headers": {**case["headers"], "Authorization": f"Basic {pair}"}}
+    assert verdict(provider, request, NOW) == "accepted"
+
+
+@pytest.mark.parametrize("case", [case for case in cases("aws-sns") if case.values[0].get("expect") is not None])
+def test_the_objects_a_message_is_about(case: Mapping[str, Any]) -> None:
+    """Read without a verdict, since some have no certificate and raw delivery has no signature."""
+    provider, request = sns_provider(case, None), request_of(case)
+    headers = request.header_map(provider.info.stored_headers)
+    notification = provider.read(Verified(source=NAME, scheme="", headers=headers, body=request.body, received_at=NOW))
+    found = [
+        (event.bucket, event.key, "delete" if event.kind is AssetKind.DELETED else "write", event.content_hash)
+        for event in notification.events
+    ]
+    assert found == [(one["bucket"], one["key"], one["op"], one["etag"]) for one in case["expect"]]
+    for one in case["expect"]:
+        assert (notification.event_id or "").rpartition(" ")[2] == one["dedup"]
+
+
+@pytest.mark.parametrize("number", ["01", "02", "03", "04", "05", "06"])
+def test_captures_of_moto(number: str) -> None:
+    """Moto signs all of a topic's messages with one key, and its certificates are at Amazon's URLs on moto's port."""
+    emulator = "http://127.0.0.1:39001"
+    request = captured(f"moto-sns-{number}")
+    body = json.loads(request.body)
+    provider = build(NAME, Source(provider="aws-sns", topics=[body["TopicArn"]], emulator=emulator))
+    url = provider.key_url(request)
+    assert url is not None
+    assert url == emulator + body["SigningCertURL"].removeprefix("https://sns.us-east-1.amazonaws.com")
+    pem = (HERE / "captures" / f"moto-sns-{'01' if number == '01' else '02'}.pem").read_bytes()
+    verified = verify(provider, request, parse_moment(body["Timestamp"]), pem)
+    notification = provider.read(verified)
+    assert verified.scheme == "aws-sns-v2"
+    assert (isinstance(notification.instead, events.TestPing), len(notification.events)) == (
+        (True, 0) if number == "01" else (False, 1)
+    )
+
+
+def test_moto_leaves_the_subject_unsigned() -> None:
+    request = captured("moto-sns-07")
+    body = json.loads(request.body)
+    pem = (HERE / "captures" / "moto-sns-07.pem").read_bytes()
+    provider = build(NAME, Source(provider="aws-sns", topics=[body["TopicArn"]]))
+    with pytest.raises(Refused) as refused:
+        verify(provider, request, parse_moment(body["Timestamp"]), pem)
+    assert refused.value.reason == "signature_mismatch"
+
+
+def captured(name: str) -> RawRequest:
+    """A request as it came over the wire."""
+    head, _, body = (HERE / "captures" / f"{name}.http").read_bytes().partition(b"\r\n\r\n")
+    line, *lines = head.decode("latin-1").split("\r\n")
+    method, path, _ = line.split(" ")
+    headers = [(key, value) for key, _, value in (one.partition(": ") for one in lines)]
+    return RawRequest.of(method, path, headers, body)
