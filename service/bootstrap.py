@@ -1,0 +1,109 @@
+"""The only place that builds the parts and joins them; they are closed in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp
+
+from service.app import Deps, create_app
+from service.dispatch.credentials import Credentials
+from service.dispatch.supervisor import Dispatcher
+from service.domain.clock import Clock, system_clock
+from service.domain.errors import StoreUnavailable
+from service.ingest.keeper import Keeper
+from service.ingest.pipeline import build_pipelines, table_reader
+from service.network import Network
+from service.observability.health import Health
+from service.settings.loader import Loaded
+from service.settings.model import Settings
+from service.store import open_store
+from service.store.board import Board
+from service.store.inbox import Inbox
+from service.store.queue import Queue
+from service.store.retention import Retention
+from service.store.tokens import Tokens
+from service.vault import Vault
+from service.vercel.caller import VercelCaller
+from service.vercel.client import VercelClient
+
+_PRUNE_EVERY = 60.0  # seconds between looks for what is past its retention
+_PRUNE_PAUSE = 0.2  # seconds between two steps, so that webhooks get in between
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """A running relay. `stop` takes the seconds that calls in flight may still have."""
+
+    app: ASGIApp
+    stop: Callable[[float], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def relay(loaded: Loaded, clock: Clock = system_clock) -> AsyncIterator[Relay]:
+    """Everything but the web server; raises StoreUnavailable where the store cannot be opened."""
+    settings = loaded.settings
+    async with AsyncExitStack() as stack:
+        engine = await open_store(settings.store)
+        stack.push_async_callback(engine.close)
+        client = await stack.enter_async_context(
+            VercelClient.open(read_seconds=settings.dispatch.timeout, connections=settings.dispatch.concurrency)
+        )
+        network = await stack.enter_async_context(Network.open())
+        inbox, board = Inbox(engine), Board(engine)
+        dispatcher = Dispatcher(
+            queue=Queue(engine),
+            board=board,
+            credentials=Credentials(settings.projects, Tokens(engine), Vault(settings.vault.keys), clock),
+            caller=VercelCaller(client, settings.vercel_api, settings.projects, clock),
+            clock=clock,
+            random=random.random,
+            settings=settings.dispatch,
+            projects=settings.projects,
+            lead=engine.try_lead,
+            worker=f"{socket.gethostname()}:{os.getpid()}",
+        )
+        keeper = Keeper(inbox, settings.retention.refused)
+        app = create_app(
+            Deps(
+                pipelines=build_pipelines(settings, table_reader(loaded.folder)),
+                settings=settings,
+                inbox=inbox,
+                keeper=keeper,
+                network=network,
+                clock=clock,
+                wake=dispatcher.wake,
+                health=Health(engine, dispatcher, board, clock),
+            )
+        )
+        for work in (dispatcher.run(), keeper.run(), _prune(Retention(engine), settings, clock)):
+            stack.push_async_callback(_end, asyncio.create_task(work))
+        stack.push_async_callback(dispatcher.stop, 0.0)
+        yield Relay(app, dispatcher.stop)
+
+
+async def _end(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _prune(retention: Retention, settings: Settings, clock: Clock) -> None:
+    """Removes what is past its retention in small steps, for as long as the relay runs."""
+    while True:
+        try:
+            removed = await retention.step(clock(), settings.retention)
+        except StoreUnavailable as error:
+            log.warning("retention.failed", reason=str(error))
+            removed = 0
+        await asyncio.sleep(_PRUNE_PAUSE if removed else _PRUNE_EVERY)
