@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from service.domain.clock import from_ms, to_ms
+from service.domain.errors import CommandFailed
 from service.domain.events import AssetEvent
 from service.domain.ids import new_id
 from service.domain.memory import AssetMemory
@@ -20,6 +21,8 @@ from service.store.rows import purge_of
 
 Planner = Callable[[AssetEvent, AssetMemory | None], PlannedEvent]
 
+_FEW = 8  # events whose planning costs no more than looking beforehand whether they are known
+
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 _decode = msgspec.json.Decoder().decode
 _decode_urls = msgspec.json.Decoder(list[str]).decode
@@ -27,7 +30,7 @@ _decode_urls = msgspec.json.Decoder(list[str]).decode
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """How a receipt was stored. `purges` are the projects that now have work, `due` in milliseconds their earliest."""
+    """How a receipt was stored, and how many purges it led to."""
 
     id: str
     status: ReceiptStatus
@@ -89,40 +92,38 @@ class Inbox:
 
 
 def _accept(tx: Tx, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Accepted:
-    if new.dedupe is not None and events:
-        # Planning comes before the insert, so that the receipt is written once with its final status; a duplicate
-        # must not get that far.
-        earlier = tx.value("receipt_of_dedupe", dedupe=new.dedupe)
-        if earlier is not None:
-            events = ()
+    # The insert says whether this event is new; planning, which it needs, changes nothing. Only a large request is
+    # worth a look-up beforehand.
+    if len(events) > _FEW and tx.value("receipt_of_dedupe", dedupe=new.dedupe) is not None:
+        events = ()
     planned = _plan(tx, new.source, events, plan)
     status, reason = _verdict(new, planned)
     stored = _insert(tx, new, _trace(planned), status, reason)
     if stored != new.id:
         return Accepted(stored, ReceiptStatus.DUPLICATE, None, 0)
-    purges = _apply(tx, new, planned)
+    purges = _apply(tx, new, planned, new.received_at)
     return Accepted(new.id, status, reason, purges, planned)
 
 
 def _replan(tx: Tx, receipt: Receipt, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Accepted:
-    dedupe = new.dedupe
-    if dedupe is not None:
-        holder = tx.value("receipt_of_dedupe", dedupe=dedupe)
-        if holder not in (None, receipt.id):
-            return Accepted(holder, ReceiptStatus.DUPLICATE, None, 0)
-    planned = _plan(tx, receipt.source, events, plan)
+    holder = tx.value("receipt_of_dedupe", dedupe=new.dedupe)
+    if holder not in (None, receipt.id):
+        return Accepted(holder, ReceiptStatus.DUPLICATE, None, 0)
+    planned = _plan(tx, receipt.source, events, plan, receipt.received_at)
     status, reason = _verdict(new, planned)
-    tx.run(
+    changed = tx.run(
         "update_receipt",
         id=receipt.id,
         status=status,
         reason=reason,
         scheme=new.scheme,
         signed_at=None if new.signed_at is None else to_ms(new.signed_at),
-        dedupe=dedupe,
+        dedupe=new.dedupe,
         trace=_trace(planned),
     )
-    purges = _apply(tx, new, planned)
+    if not changed:
+        raise CommandFailed(f"{receipt.id} is past its retention: it was removed a moment ago")
+    purges = _apply(tx, new, planned, receipt.received_at)
     return Accepted(receipt.id, status, reason, purges, planned)
 
 
@@ -135,20 +136,46 @@ def _verdict(new: NewReceipt, planned: Sequence[PlannedEvent]) -> tuple[ReceiptS
     return ReceiptStatus.UNMATCHED, failures or "no rule gave a source image"
 
 
-def _plan(tx: Tx, source: str, events: Sequence[AssetEvent], plan: Planner) -> tuple[PlannedEvent, ...]:
-    """Each event on the memory the one before it leaves: a request may speak of one asset twice."""
-    fresh: dict[tuple[str, str], AssetMemory] = {}
+def _plan(
+    tx: Tx, source: str, events: Sequence[AssetEvent], plan: Planner, replayed: datetime | None = None
+) -> tuple[PlannedEvent, ...]:
+    """Each event on the memory the one before it leaves: a request may speak of one asset twice.
+
+    `replayed` is when the request came in, where that was some time ago.
+    """
+    memories: dict[tuple[str, str], AssetMemory | None] = {}
+    overtaken: set[tuple[str, str]] = set()
     planned = []
     for event in events:
         key = (event.environment or "", event.id)
-        memory = fresh.get(key)
-        if memory is None:
+        if key not in memories:
             row = tx.one("get_asset", source=source, environment=key[0], asset_id=key[1])
-            memory = None if row is None else _memory(row)
-        outcome = plan(event, memory)
-        fresh[key] = outcome.memory
+            memories[key] = None if row is None else _memory(row)
+            if row is not None and replayed is not None and row["updated_at"] > to_ms(replayed):
+                overtaken.add(key)
+        known = memories[key]
+        outcome = plan(event, known)
+        if known is not None and (outcome.failed or (key in overtaken and not _timed(event, known))):
+            outcome = replace(outcome, memory=_noted(known, outcome.memory))
+        memories[key] = outcome.memory
         planned.append(outcome)
     return tuple(planned)
+
+
+def _timed(event: AssetEvent, known: AssetMemory) -> bool:
+    """Whether the sender itself says which is the older, so that the planner has seen to it."""
+    return event.occurred_at is not None and known.occurred_at is not None
+
+
+def _noted(known: AssetMemory, memory: AssetMemory) -> AssetMemory:
+    """The state that is known, with the new one's URLs among the earlier ones.
+
+    For an event that others have overtaken since, and for one whose rule failed: replayed once the rule is mended, it
+    has to differ from what is remembered as it does now.
+    """
+    earlier = dict.fromkeys((*memory.urls, *memory.earlier_urls))
+    room = max(len(known.earlier_urls), len(memory.earlier_urls))
+    return replace(known, earlier_urls=tuple(url for url in earlier if url not in known.urls)[:room])
 
 
 def _insert(tx: Tx, new: NewReceipt, trace: str, status: ReceiptStatus | None = None, reason: str | None = None) -> str:
@@ -169,15 +196,16 @@ def _insert(tx: Tx, new: NewReceipt, trace: str, status: ReceiptStatus | None = 
         signed_at=None if new.signed_at is None else to_ms(new.signed_at),
         trace=trace,
     )
-    return str(row["id"])  # type: ignore[index]  # an insert with RETURNING gives a row
+    return _id(row)
 
 
 def _trace(planned: Sequence[PlannedEvent]) -> str:
     return _encode([event.trace for event in planned]).decode()
 
 
-def _apply(tx: Tx, new: NewReceipt, planned: Sequence[PlannedEvent]) -> int:
-    count = 0
+def _apply(tx: Tx, new: NewReceipt, planned: Sequence[PlannedEvent], heard_at: datetime) -> int:
+    """Store what was planned; how many purges that came to."""
+    purges = set()
     for outcome in planned:
         event, memory = outcome.event, outcome.memory
         tx.run(
@@ -190,13 +218,13 @@ def _apply(tx: Tx, new: NewReceipt, planned: Sequence[PlannedEvent]) -> int:
             content_hash=memory.content_hash,
             occurred_at=None if memory.occurred_at is None else to_ms(memory.occurred_at),
             gone=int(memory.gone),
-            now=to_ms(new.received_at),
+            now=to_ms(heard_at),
         )
         for purge in outcome.purges:
             purge_id = add_purge(tx, purge, new.received_at)
             tx.run("link_purge", receipt_id=new.id, purge_id=purge_id, rule=purge.rule)
-            count += 1
-    return count
+            purges.add(purge_id)
+    return len(purges)
 
 
 def add_purge(tx: Tx, purge: PlannedPurge, now: datetime) -> str:
@@ -204,8 +232,8 @@ def add_purge(tx: Tx, purge: PlannedPurge, now: datetime) -> str:
     purge_id = new_id("prg", now)
     place: dict[str, Any] = {"project": purge.project, "src_image": purge.src_image}
     if purge.refusal is not None:
-        tx.run(
-            "insert_dead_purge",
+        row = tx.one(
+            "upsert_refused_purge",
             id=purge_id,
             **place,
             action=purge.action,
@@ -213,17 +241,21 @@ def add_purge(tx: Tx, purge: PlannedPurge, now: datetime) -> str:
             now=to_ms(now),
             last_error=purge.refusal,
         )
-        return purge_id
+        return _id(row)
     times = {"now": to_ms(now), "settle": round(purge.settle * 1000)}
     if purge.action is Action.INVALIDATE:
         row = tx.one("absorb_into_pending_delete", **place, **times)
         if row is not None:
-            return str(row["id"])
-    row = tx.one("upsert_purge", id=purge_id, **place, action=purge.action, deadline=purge.deadline, **times)
-    stored = str(row["id"])  # type: ignore[index]  # an upsert with RETURNING gives a row
-    if purge.action is Action.DELETE:
+            return _id(row)
+    stored = _id(tx.one("upsert_purge", id=purge_id, **place, action=purge.action, deadline=purge.deadline, **times))
+    if purge.action is Action.DELETE and stored == purge_id:  # where a delete was pending before, no invalidate is
         tx.run("supersede_pending_invalidate", **place, by=stored, now=to_ms(now))
     return stored
+
+
+def _id(row: Row | None) -> str:
+    assert row is not None, "RETURNING of a row that was written gives that row"
+    return str(row["id"])
 
 
 def _memory(row: Row) -> AssetMemory:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -40,20 +41,19 @@ _LEDGER = """CREATE TABLE IF NOT EXISTS schema_migrations (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at TEXT NOT NULL)"""
 
 
-def upgrade_sqlite(connection: sqlite3.Connection, known: list[Migration] | None = None) -> list[str]:
+def upgrade_sqlite(connection: sqlite3.Connection, known: Sequence[Migration] | None = None) -> list[str]:
     """Bring a SQLite database up to date; the names of what was applied.
 
     The whole of it is one immediate transaction, so of two processes that start at once one waits and finds it done.
     Raises StoreTooNew for a database a newer release wrote, StoreUnavailable for one whose history is not ours.
     """
     known = migrations("sqlite") if known is None else known
+    if not _missing(connection, known):  # no lock is needed to see that: a store may be opened while it is busy
+        return []
     connection.execute("BEGIN IMMEDIATE")
     try:
+        fresh = _missing(connection, known)
         connection.execute(_LEDGER)
-        rows = connection.execute("SELECT number, name, checksum FROM schema_migrations ORDER BY number").fetchall()
-        applied = {number: (name, checksum) for number, name, checksum in rows}
-        _compare(applied, known)
-        fresh = [migration for migration in known if migration.number not in applied]
         for migration in fresh:
             for statement in _statements(migration.sql):
                 connection.execute(statement)
@@ -63,12 +63,36 @@ def upgrade_sqlite(connection: sqlite3.Connection, known: list[Migration] | None
             )
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a full disk has rolled it back already
+            connection.execute("ROLLBACK")
         raise
     return [migration.name for migration in fresh]
 
 
-def _compare(applied: dict[int, tuple[str, str]], known: list[Migration]) -> None:
+def require_current(connection: sqlite3.Connection, known: Sequence[Migration] | None = None) -> None:
+    """Raises StoreUnavailable unless the database is exactly at this release's schema; changes nothing."""
+    missing = _missing(connection, migrations("sqlite") if known is None else known)
+    if missing:
+        names = ", ".join(migration.name for migration in missing)
+        raise StoreUnavailable(
+            f"the database lacks {names}: `image-relay db upgrade` brings it up to date", reason="store_outdated"
+        )
+
+
+def _missing(connection: sqlite3.Connection, known: Sequence[Migration]) -> list[Migration]:
+    """What has still to be applied; raises StoreTooNew or StoreUnavailable where that is not for us to say."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if tables and "schema_migrations" not in tables:
+        raise _foreign("it has tables, and none that says which migrations made them")
+    if not tables:
+        return list(known)
+    rows = connection.execute("SELECT number, name, checksum FROM schema_migrations ORDER BY number")
+    applied = {number: (name, checksum) for number, name, checksum in rows}
+    _compare(applied, known)
+    return [migration for migration in known if migration.number not in applied]
+
+
+def _compare(applied: dict[int, tuple[str, str]], known: Sequence[Migration]) -> None:
     newest = max((migration.number for migration in known), default=0)
     ahead = [name for number, (name, _) in applied.items() if number > newest]
     if ahead:
@@ -79,15 +103,17 @@ def _compare(applied: dict[int, tuple[str, str]], known: list[Migration]) -> Non
     for migration in known:
         name, checksum = applied.get(migration.number, (migration.name, migration.checksum))
         if checksum != migration.checksum:
-            raise StoreUnavailable(
-                f"migration {name} in the database is not the {migration.name} of this release: "
-                "this is not a database of vercel-image-relay, or its release was changed by hand",
-                reason="store_foreign",
-            )
+            raise _foreign(f"its {name} is not the {migration.name} of this release")
+
+
+def _foreign(why: str) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"this is not a database of vercel-image-relay: {why}; name another file", reason="store_foreign"
+    )
 
 
 def _statements(sql: str) -> list[str]:
-    """The statements of a migration. `executescript` would commit our transaction; `complete_statement` finds the ends."""
+    """A migration's statements, by SQLite's own idea of where one ends: `executescript` would commit our transaction."""
     statements, current = [], ""
     for line in sql.splitlines(keepends=True):
         current += line

@@ -15,6 +15,8 @@ from service.store.engine import Engine, Row, Tx
 from service.store.queue import put_back
 from service.store.rows import purge_of
 
+_RETRIES = 200  # purges a transaction puts back at most: a webhook waits for no longer than that takes
+
 
 @dataclass(frozen=True, slots=True)
 class PurgeStory:
@@ -81,24 +83,16 @@ class Purges:
     async def retry(self, purge_id: str, now: datetime) -> str:
         """Make a dead, dropped or waiting purge due now; the id that stands for it from here on.
 
-        Raises CommandFailed where there is none of this id, or where it has been done.
+        Raises CommandFailed where there is none of this id, where it has been done, or where it may never be sent.
         """
+        return await self._engine.write(lambda tx: _retry(tx, _existing(tx, purge_id), now))
 
-        def job(tx: Tx) -> str:
-            purge = _existing(tx, purge_id)
-            if purge.state is PurgeState.PENDING:
-                tx.run("make_due", id=purge_id, now=to_ms(now))
-                return purge_id
-            if purge.state not in (PurgeState.DEAD, PurgeState.DROPPED):
-                raise CommandFailed(
-                    f"{purge_id} is {purge.state}: only dead, dropped and pending purges can be retried"
-                )
-            heir = put_back(tx, Settlement(purge=purge, state=PurgeState.PENDING, due_at=now), now)
-            if heir != purge_id:
-                tx.run("make_due", id=heir, now=to_ms(now))
-            return heir
-
-        return await self._engine.write(job)
+    async def retry_dead(self, project: str, now: datetime) -> int:
+        """As `retry` for all of a project's dead purges that may be sent, some hundred a transaction; how many."""
+        retried = 0
+        while step := await self._engine.write(lambda tx: _retry_some(tx, project, now)):
+            retried += step
+        return retried
 
     async def drop(self, purge_id: str, now: datetime) -> None:
         """End a pending or dead purge without a call; raises CommandFailed where that cannot be."""
@@ -110,6 +104,7 @@ class Purges:
             tx.run(
                 "finish_purge",
                 id=purge_id,
+                was=purge.state,
                 state=PurgeState.DROPPED,
                 now=to_ms(now),
                 last_error=purge.last_error,
@@ -117,6 +112,32 @@ class Purges:
             )
 
         await self._engine.write(job)
+
+
+def _retry_some(tx: Tx, project: str, now: datetime) -> int:
+    rows = tx.all("dead_of_project", project=project, limit=_RETRIES)
+    for row in rows:
+        _retry(tx, purge_of(row), now)
+    return len(rows)
+
+
+def _retry(tx: Tx, purge: Purge, now: datetime) -> str:
+    if purge.state not in (PurgeState.PENDING, PurgeState.DEAD, PurgeState.DROPPED):
+        instead = f", by {purge.superseded_by}" if purge.superseded_by else ""
+        raise CommandFailed(
+            f"{purge.id} is {purge.state}{instead}: only dead, dropped and pending purges can be retried"
+        )
+    if tx.value("is_refused", id=purge.id):
+        raise CommandFailed(
+            f"{purge.id} may not be sent to Vercel ({purge.last_error}): mend the rule that asked for it, then replay "
+            "its receipt"
+        )
+    heir = purge.id
+    if purge.state is not PurgeState.PENDING:
+        again = Settlement(purge=purge, state=PurgeState.PENDING, due_at=now)
+        heir = put_back(tx, again, purge.state, now) or purge.id
+    tx.run("make_due", id=heir, now=to_ms(now))
+    return heir
 
 
 def _existing(tx: Tx, purge_id: str) -> Purge:

@@ -8,7 +8,7 @@ from datetime import datetime
 from service.domain.attempts import Attempt, Settlement
 from service.domain.clock import from_ms, to_ms
 from service.domain.purges import Action, Purge, PurgeState
-from service.store.engine import Engine, Tx
+from service.store.engine import Engine, Row, Tx
 from service.store.rows import purge_of
 
 
@@ -24,7 +24,7 @@ class Queue:
         def job(tx: Tx) -> int:
             claimed = [purge_of(row) for row in tx.all("claimed_purges")]
             for purge in claimed:
-                put_back(tx, _as_it_was(purge), purge.due_at)
+                put_back(tx, _as_it_was(purge), PurgeState.CLAIMED, purge.due_at)
             return len(claimed)
 
         return await self._engine.write(job)
@@ -77,9 +77,9 @@ class Queue:
                 )
             for settlement in settlements:
                 if settlement.state is PurgeState.PENDING:
-                    put_back(tx, settlement, attempt.at)
+                    put_back(tx, settlement, PurgeState.CLAIMED, attempt.at)
                 else:
-                    _finish(tx, settlement, settlement.state, attempt.at)
+                    _finish(tx, settlement, PurgeState.CLAIMED, settlement.state, attempt.at)
 
         await self._engine.write(job)
 
@@ -88,8 +88,8 @@ class Queue:
 
         def job(tx: Tx) -> None:
             for purge in purges:
-                put_back(tx, _as_it_was(purge), purge.due_at)
-                tx.run("uncount_attempt", id=purge.id)
+                if put_back(tx, _as_it_was(purge), PurgeState.CLAIMED, purge.due_at) is not None:
+                    tx.run("uncount_attempt", id=purge.id)
 
         await self._engine.write(job)
 
@@ -100,59 +100,77 @@ class Queue:
         )
 
 
-def put_back(tx: Tx, settlement: Settlement, now: datetime) -> str:
+def put_back(tx: Tx, settlement: Settlement, was: PurgeState, now: datetime) -> str | None:
     """Make a purge pending again, or merge it into a newer one of its image; the id that now stands for it.
 
-    Both in the caller's transaction: two pending purges of one image and action would break the unique index, and one
-    that fell out in between would be lost.
+    None, and nothing changes, where the purge is not in the state it `was` in: a settlement may come twice. All in the
+    caller's transaction: two pending purges of one image and action would break the unique index, and one that fell
+    out in between would be lost.
     """
     purge = settlement.purge
     waiting = {
-        row["action"]: str(row["id"])
-        for row in tx.all("pending_of_image", project=purge.project, src_image=purge.src_image)
+        row["action"]: row for row in tx.all("pending_of_image", project=purge.project, src_image=purge.src_image)
     }
     # A pending delete does all that this purge would; a pending purge of the same action is the newer one of the two.
     heir = waiting.get(Action.DELETE) or waiting.get(purge.action)
-    if heir is not None:
-        deadline = purge.deadline if purge.action is Action.DELETE else None
-        tx.run(
-            "merge_into_pending",
-            id=heir,
-            events=purge.events,
-            deadline=deadline,
-            failing_since=None if settlement.failing_since is None else to_ms(settlement.failing_since),
-        )
-        _finish(tx, settlement, PurgeState.SUPERSEDED, now, superseded_by=heir)
-        return heir
-    if purge.action is Action.DELETE:
-        tx.run(
-            "supersede_pending_invalidate",
-            project=purge.project,
-            src_image=purge.src_image,
-            by=purge.id,
-            now=to_ms(now),
-        )
+    if heir is None:
+        # What is left is an invalidate that waits, and this one is a delete.
+        return purge.id if _waits_again(tx, settlement, was, waiting.get(Action.INVALIDATE), now) else None
+    if not _finish(tx, settlement, was, PurgeState.SUPERSEDED, now, superseded_by=heir["id"]):
+        return None
     tx.run(
+        "merge_into_pending",
+        id=heir["id"],
+        events=purge.events,
+        deadline=purge.deadline if purge.action is Action.DELETE else None,
+        due_at=to_ms(settlement.due_at or now),
+        attempts=purge.attempts,
+        failing_since=_failing_since(settlement),
+    )
+    return str(heir["id"])
+
+
+def _waits_again(tx: Tx, settlement: Settlement, was: PurgeState, absorbed: Row | None, now: datetime) -> bool:
+    """Pending again, in place of an invalidate that waits for the same image and for its own time to settle."""
+    purge, due_at = settlement.purge, to_ms(settlement.due_at or now)
+    changed = tx.run(
         "put_back",
         id=purge.id,
-        due_at=to_ms(settlement.due_at or now),
+        was=was,
+        due_at=due_at if absorbed is None else max(due_at, absorbed["due_at"]),
+        events=0 if absorbed is None else absorbed["events"],
         last_error=settlement.last_error,
-        failing_since=None if settlement.failing_since is None else to_ms(settlement.failing_since),
+        failing_since=_failing_since(settlement),
     )
-    return purge.id
+    if changed and absorbed is not None:
+        place = {"project": purge.project, "src_image": purge.src_image}
+        tx.run("supersede_pending_invalidate", **place, by=purge.id, now=to_ms(now))
+    return bool(changed)
 
 
 def _finish(
-    tx: Tx, settlement: Settlement, state: PurgeState, now: datetime, *, superseded_by: str | None = None
-) -> None:
-    tx.run(
+    tx: Tx,
+    settlement: Settlement,
+    was: PurgeState,
+    state: PurgeState,
+    now: datetime,
+    *,
+    superseded_by: str | None = None,
+) -> bool:
+    changed = tx.run(
         "finish_purge",
         id=settlement.purge.id,
+        was=was,
         state=state,
         now=to_ms(now),
         last_error=settlement.last_error,
         superseded_by=superseded_by,
     )
+    return bool(changed)
+
+
+def _failing_since(settlement: Settlement) -> int | None:
+    return None if settlement.failing_since is None else to_ms(settlement.failing_since)
 
 
 def _as_it_was(purge: Purge) -> Settlement:

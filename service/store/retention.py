@@ -9,11 +9,14 @@ from service.domain.ids import first_id
 from service.settings.model import Retention as Limits
 from service.store.engine import Engine, Tx
 
-STEP = 500  # rows of each kind a transaction removes at most: a webhook waits for no longer than that takes
+STEP = 500  # rows a transaction removes at most: a webhook waits for no longer than that takes
+
+_OF_PURGE = ("prune_attempts", "prune_links_of_purge")
+_OF_RECEIPT = ("prune_links_of_receipt",)
 
 
 class Retention:
-    """Removes purges, receipts and rate budgets that are past their time."""
+    """Removes purges, receipts and rate budgets that are past their time, with all that hangs on them."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -21,23 +24,26 @@ class Retention:
     async def step(self, now: datetime, limits: Limits) -> int:
         """One small transaction; how many rows it removed, 0 when there is nothing left to do."""
 
+        def age(days: int) -> int:
+            return to_ms(now - timedelta(days=days))
+
         def job(tx: Tx) -> int:
-            purges = [
-                str(row["id"])
-                for row in tx.all(
-                    "prune_purges",
-                    before=to_ms(now - timedelta(days=limits.purges)),
-                    dead_before=to_ms(now - timedelta(days=limits.dead)),
-                    limit=STEP,
-                )
-            ]
-            for purge_id in purges:
-                tx.run("unlink_purge", id=purge_id)
-                tx.run("forget_attempts", id=purge_id)
+            removed = tx.run("prune_quotas", now=to_ms(now))
+            for row in tx.all("expired_purges", before=age(limits.purges), limit=STEP):
+                removed += _remove(tx, _OF_PURGE, "delete_purge", row["id"], STEP - removed)
+            for row in tx.all("expired_dead_purges", before=age(limits.dead), limit=STEP):
+                removed += _remove(tx, _OF_PURGE, "delete_purge", row["id"], STEP - removed)
             before_id = first_id("rcp", now - timedelta(days=limits.receipts))
-            receipts = [str(row["id"]) for row in tx.all("prune_receipts", before_id=before_id, limit=STEP)]
-            for receipt_id in receipts:
-                tx.run("unlink_receipt", id=receipt_id)
-            return len(purges) + len(receipts) + tx.run("prune_quotas", now=to_ms(now))
+            for row in tx.all("expired_receipts", before_id=before_id, limit=STEP):
+                removed += _remove(tx, _OF_RECEIPT, "delete_receipt", row["id"], STEP - removed)
+            return removed
 
         return await self._engine.write(job)
+
+
+def _remove(tx: Tx, children: tuple[str, ...], parent: str, row_id: str, most: int) -> int:
+    """Remove a row with its children, at most so many; the row goes last, so that the rest is found next time."""
+    removed = 0
+    for statement in children:
+        removed += tx.run(statement, id=row_id, limit=max(0, most - removed))
+    return removed + tx.run(parent, id=row_id) if removed < most else removed

@@ -12,21 +12,31 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from service.domain.errors import StoreUnavailable
 from service.store.engine import Tx, load_statements
-from service.store.migrate import upgrade_sqlite
+from service.store.migrate import require_current, upgrade_sqlite
+from service.store.sqlite_file import Connection, DatabaseFile
 
 T = TypeVar("T")
 
 _GROUP = 128  # jobs a transaction takes at most: bounds how long the first of them waits
 _WAITING = 2000  # jobs that may wait; a request beyond them is told to come back, memory stays bounded
-_BUSY_SECONDS = 5.0
+_READERS = 2
+
+# What a statement of ours can do wrong by itself; every other error of the database is the disk's or the lock's.
+_OF_THE_JOB = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.ProgrammingError,
+    sqlite3.InterfaceError,
+    sqlite3.NotSupportedError,
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -34,7 +44,7 @@ class _Job(Generic[T]):
     work: Callable[[Tx], T]
     future: asyncio.Future[T]
     result: T | None = None
-    error: BaseException | None = None
+    error: Exception | None = None
 
     def resolve(self) -> None:
         if self.future.cancelled():  # its request has gone away; what was committed stays committed
@@ -45,156 +55,231 @@ class _Job(Generic[T]):
             self.future.set_result(self.result)  # type: ignore[arg-type]  # set whenever error is None
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a transaction did not come about. `job` is whose own error it was; `begun` tells whether it got that far."""
+
+    error: Exception
+    job: _Job[Any] | None
+    begun: bool
+
+
 @dataclass(slots=True)
 class SqliteStats:
-    """For logs, metrics and the benchmark: how well commits are shared."""
+    """How well commits are shared, and how much waits for one."""
 
     commits: int = 0
     jobs: int = 0
     failures: int = 0
-    waiting: int = field(default=0)
+    waiting: int = 0
 
 
 class SqliteEngine:
-    """An open SQLite database. Create with `open`; every method is for the loop that opened it."""
+    """An open SQLite database. Create with `open`; every method is for the loop that opened it.
+
+    `applied` holds the names of the migrations that opening it applied.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.stats = SqliteStats()
-        self.applied: list[str] = []
+        self.applied: Sequence[str] = ()
+        self._file = DatabaseFile(path)
         self._statements = load_statements("sqlite", "sqlite3")
         self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
-        self._local = threading.local()
-        self._readers = ThreadPoolExecutor(2, thread_name_prefix="relay-store-read")
-        self._reader_connections: list[sqlite3.Connection] = []
+        self._writer: Connection | None = None
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="relay-store-read")
+        self._reader = threading.local()
+        self._reading: set[Connection] = set()
         self._lock_file: int | None = None
+        self._ended = False
         self._closed = False
-        self._tx = Tx(self._statements, None)
         self._thread = threading.Thread(target=self._write_loop, name="relay-store-write", daemon=True)
 
     @classmethod
     async def open(cls, path: Path, *, upgrade: bool = True) -> SqliteEngine:
-        """Open, creating and upgrading as needed; raises StoreUnavailable with the path and the remedy."""
+        """Open, creating and upgrading as needed; raises StoreUnavailable with the path and the remedy.
+
+        Without `upgrade` nothing is created or changed, and a database that is not up to date is refused.
+        """
         engine = cls(path)
-        await asyncio.get_running_loop().run_in_executor(None, engine._prepare, upgrade)
+        try:
+            await engine._loop.run_in_executor(engine._readers, engine._prepare, upgrade)
+        except BaseException:
+            engine._readers.shutdown(wait=False)
+            raise
         engine._thread.start()
         return engine
 
     def _prepare(self, upgrade: bool) -> None:
         try:
-            if upgrade and self.path.parent != Path():
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-            connection = self._connect()
             if upgrade:
-                self.applied = upgrade_sqlite(connection)
-            self._tx.connection = connection
+                self._file.create()
+            elif self._file.identity() is None:
+                raise StoreUnavailable(f"there is no store {self.path}: `image-relay db upgrade` makes it")
+            connection = self._file.connect()
+            try:
+                if upgrade:
+                    self.applied = upgrade_sqlite(connection)
+                else:
+                    require_current(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._writer = connection
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(
                 f"cannot open the store {self.path}: {error}; check the folder's owner, free space and mount options"
             ) from error
 
-    def _connect(self, *, read_only: bool = False) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
-        )
-        connection.row_factory = sqlite3.Row
-        # Pages of a crash may be torn without FULL in WAL mode: an acknowledged webhook would be gone.
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA journal_size_limit=67108864")
-        if read_only:
-            connection.execute("PRAGMA query_only=ON")
-        return connection
-
     # -- writing
 
     async def write(self, job: Callable[[Tx], T]) -> T:
-        if self._closed or self.stats.waiting >= _WAITING:
-            raise StoreUnavailable("too much is waiting for the disk" if not self._closed else "the store is closed")
+        """Run a job in a transaction that it may share with others, and return once that is on disk."""
+        if self._closed:
+            raise _closed()
+        if self.stats.waiting >= _WAITING:
+            raise StoreUnavailable("too much is waiting for the disk")
         entry: _Job[T] = _Job(job, self._loop.create_future())
         self.stats.waiting += 1
         self._queue.put(entry)
         return await entry.future
 
     def _write_loop(self) -> None:
-        closing = False
-        while not closing:
-            jobs = []
-            first = self._queue.get()
-            while first is not None:
-                jobs.append(first)
-                if len(jobs) == _GROUP or self._queue.empty():
-                    break
-                first = self._queue.get()
-            closing = first is None
-            if jobs:
-                self._commit(jobs)
-                self._loop.call_soon_threadsafe(self._resolve, jobs)
+        while jobs := self._next_jobs():
+            failure = self._commit(jobs)
+            if failure is not None:  # no transaction could even be begun: whoever waits has waited long enough
+                rest = self._waiting_jobs(_WAITING)
+                _fail(rest, failure)
+                jobs += rest
+            self._hand_back(jobs)
+
+    def _next_jobs(self) -> list[_Job[Any]]:
+        """Waits for a job and takes those behind it along; none at the end."""
+        first = None if self._ended else self._queue.get()
+        return [] if first is None else [first, *self._waiting_jobs(_GROUP - 1)]
+
+    def _waiting_jobs(self, limit: int) -> list[_Job[Any]]:
+        jobs: list[_Job[Any]] = []
+        while len(jobs) < limit and not self._ended and not self._queue.empty():
+            job = self._queue.get()
+            if job is None:
+                self._ended = True
+            else:
+                jobs.append(job)
+        return jobs
+
+    def _commit(self, jobs: Sequence[_Job[Any]]) -> Exception | None:
+        """All in one transaction, but those that fail by themselves; the error where none could be begun."""
+        left = list(jobs)
+        while left:
+            failure = self._transaction(left)
+            if failure is None:
+                return None
+            if failure.job is not None:
+                _fail([failure.job], failure.error)
+                left.remove(failure.job)
+            elif failure.begun and len(left) > 1:
+                return self._commit_alone(left)
+            else:
+                _fail(left, failure.error)
+                return None if failure.begun else failure.error
+        return None
+
+    def _commit_alone(self, jobs: Sequence[_Job[Any]]) -> Exception | None:
+        """One transaction a job: it may have been one of them, a large one, that the disk had no room for."""
+        for number, job in enumerate(jobs, 1):
+            failure = self._commit([job])
+            if failure is not None:
+                _fail(jobs[number:], failure)
+                return failure
+        return None
+
+    def _transaction(self, jobs: Sequence[_Job[Any]]) -> _Failure | None:
+        """One attempt at all of them, or none."""
+        begun, current = False, None
+        try:
+            connection = self._current_writer()
+            connection.execute("BEGIN IMMEDIATE")
+            begun = True
+            tx = Tx(self._statements, connection)
+            for current in jobs:
+                current.result = current.work(tx)
+            current = None
+            connection.execute("COMMIT")
+        except Exception as error:
+            # The connection's state is anybody's guess: closing it rolls back, the next transaction opens another.
+            self._disconnect()
+            if not begun or (isinstance(error, sqlite3.Error) and not isinstance(error, _OF_THE_JOB)):
+                self.stats.failures += 1
+                return _Failure(StoreUnavailable(f"the store {self.path} cannot commit: {error}"), None, begun)
+            return _Failure(error, current, begun)
+        self.stats.commits += 1
+        self.stats.jobs += len(jobs)
+        return None
+
+    def _current_writer(self) -> Connection:
+        """The connection, opened anew after an error, or when another file has taken the place of the one it has.
+
+        A commit to a file that was deleted succeeds, and is gone with the process.
+        """
+        if self._writer is not None and self._writer.identity != self._file.identity():
+            self._disconnect()
+        if self._writer is None:
+            connection = self._file.connect()
+            self._writer = connection
+            require_current(connection)
+        return self._writer
+
+    def _disconnect(self) -> None:
+        connection, self._writer = self._writer, None
+        if connection is not None:
+            connection.close()
+
+    def _hand_back(self, jobs: list[_Job[Any]]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._resolve, jobs)
+        except RuntimeError:  # the loop was closed before the store: nobody waits for results any more
+            self._ended = True
+            self._disconnect()
 
     def _resolve(self, jobs: list[_Job[Any]]) -> None:
         self.stats.waiting -= len(jobs)
         for job in jobs:
             job.resolve()
 
-    def _commit(self, jobs: list[_Job[Any]]) -> None:
-        """One transaction for all; if any of them fails, each on its own, so that it fails alone."""
-        failure = self._transaction(jobs)
-        if failure is None:
-            return
-        if len(jobs) == 1:
-            jobs[0].error = failure
-            return
-        for job in jobs:
-            job.error = self._transaction([job])
-
-    def _transaction(self, jobs: list[_Job[Any]]) -> BaseException | None:
-        try:
-            if self._tx.connection is None:
-                self._tx.connection = self._connect()
-            connection = self._tx.connection
-            connection.execute("BEGIN IMMEDIATE")
-            for job in jobs:
-                job.result = job.work(self._tx)
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            self.stats.failures += 1
-            self._reconnect()
-            return StoreUnavailable(f"the store {self.path} cannot commit: {error}")
-        except Exception as error:  # a job's own error, whatever it is, belongs to whoever awaits the job
-            self._rollback()
-            return error
-        self.stats.commits += 1
-        self.stats.jobs += len(jobs)
-        return None
-
-    def _rollback(self) -> None:
-        try:
-            self._tx.connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            self._reconnect()
-
-    def _reconnect(self) -> None:
-        """After a disk error the connection's state is anybody's guess: closing it rolls back, the next job reopens."""
-        connection, self._tx.connection = self._tx.connection, None
-        if connection is not None:
-            connection.close()
-
     # -- reading
 
     async def read(self, job: Callable[[Tx], T]) -> T:
+        """Run a reading job on what is committed."""
+        if self._closed:
+            raise _closed()
         return await self._loop.run_in_executor(self._readers, self._read, job)
 
     def _read(self, job: Callable[[Tx], T]) -> T:
         try:
-            tx: Tx | None = getattr(self._local, "tx", None)
-            if tx is None:
-                tx = self._local.tx = Tx(self._statements, self._connect(read_only=True))
-                self._reader_connections.append(tx.connection)
-            return job(tx)
+            return job(Tx(self._statements, self._current_reader()))
         except sqlite3.Error as error:
-            self._local.tx = None
+            self._drop_reader()
             raise StoreUnavailable(f"the store {self.path} cannot be read: {error}") from error
+
+    def _current_reader(self) -> Connection:
+        connection: Connection | None = getattr(self._reader, "connection", None)
+        if connection is not None and connection.identity != self._file.identity():
+            self._drop_reader()
+            connection = None
+        if connection is None:
+            connection = self._reader.connection = self._file.connect(read_only=True)
+            self._reading.add(connection)
+        return connection
+
+    def _drop_reader(self) -> None:
+        connection: Connection | None = getattr(self._reader, "connection", None)
+        if connection is not None:
+            self._reader.connection = None
+            self._reading.discard(connection)
+            connection.close()
 
     # -- leading
 
@@ -202,7 +287,10 @@ class SqliteEngine:
         """An exclusive lock on a file beside the database; the kernel lets go of it when the process ends."""
         if self._lock_file is not None:
             return True
-        handle = os.open(f"{self.path}.dispatch", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            handle = os.open(f"{self.path}.dispatch", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreUnavailable(f"the lock file of the store cannot be opened: {error}") from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -212,16 +300,27 @@ class SqliteEngine:
         return True
 
     async def close(self) -> None:
+        """Finish what waits, then let go of the database."""
         if self._closed:
             return
         self._closed = True
-        if self._thread.is_alive():
-            self._queue.put(None)
-            await self._loop.run_in_executor(None, self._thread.join)
-            await asyncio.sleep(0)  # the last jobs' results are queued on this loop
+        self._queue.put(None)
+        await self._loop.run_in_executor(None, self._shut)
+
+    def _shut(self) -> None:
+        self._thread.join()
         self._readers.shutdown()
-        for connection in [*self._reader_connections, self._tx.connection]:
-            if connection is not None:
-                connection.close()
+        for connection in self._reading:
+            connection.close()
+        self._disconnect()
         if self._lock_file is not None:
             os.close(self._lock_file)
+
+
+def _fail(jobs: Sequence[_Job[Any]], error: Exception) -> None:
+    for job in jobs:
+        job.error = error
+
+
+def _closed() -> StoreUnavailable:
+    return StoreUnavailable("the store is closed")

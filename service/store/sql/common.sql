@@ -41,11 +41,12 @@ UPDATE purges SET state = 'superseded', superseded_by = :by, finished_at = :now
 WHERE project = :project AND src_image = :src_image AND action = 'invalidate' AND state = 'pending';
 
 -- name: absorb_into_pending_delete^
--- A pending delete does all that an invalidate would.
+-- A pending delete does all that an invalidate would. Its time changes as upsert_purge says.
 UPDATE purges
 SET events = events + 1,
     due_at = CASE
-        WHEN attempts > 0 THEN due_at
+        WHEN failing_since IS NOT NULL THEN due_at
+        WHEN :settle = 0 AND due_at > :now THEN :now
         WHEN due_at >= :now + :settle THEN due_at
         WHEN created_at + 5 * :settle >= :now + :settle THEN :now + :settle
         WHEN created_at + 5 * :settle > due_at THEN created_at + 5 * :settle
@@ -55,7 +56,8 @@ RETURNING id;
 
 -- name: upsert_purge^
 -- Joins the pending purge of the same image, if there is one: the shorter deadline wins, and each event restarts the
--- settling time, never past five times its length. A purge that is backing off keeps its time.
+-- settling time, never past five times its length. No settling time makes it due now, unless it is due already: it
+-- keeps its place. One that is backing off keeps its time, too.
 INSERT INTO purges (id, project, action, src_image, deadline, state, due_at, created_at, attempts, events)
 VALUES (:id, :project, :action, :src_image, :deadline, 'pending', :now + :settle, :now, 0, 1)
 ON CONFLICT (project, src_image, action) WHERE state = 'pending'
@@ -63,18 +65,22 @@ DO UPDATE SET
     events = purges.events + 1,
     deadline = CASE WHEN excluded.deadline < purges.deadline THEN excluded.deadline ELSE purges.deadline END,
     due_at = CASE
-        WHEN purges.attempts > 0 THEN purges.due_at
-        WHEN :settle = 0 THEN excluded.due_at
+        WHEN purges.failing_since IS NOT NULL THEN purges.due_at
+        WHEN :settle = 0 AND purges.due_at > :now THEN :now
         WHEN purges.due_at >= excluded.due_at THEN purges.due_at
         WHEN purges.created_at + 5 * :settle >= excluded.due_at THEN excluded.due_at
         WHEN purges.created_at + 5 * :settle > purges.due_at THEN purges.created_at + 5 * :settle
         ELSE purges.due_at END
 RETURNING id;
 
--- name: insert_dead_purge!
+-- name: upsert_refused_purge^
+-- What may never be sent is kept where it is seen: once an image, however often it is asked for.
 INSERT INTO purges (id, project, action, src_image, deadline, state, due_at, created_at, finished_at, attempts, events,
-                    last_error)
-VALUES (:id, :project, :action, :src_image, :deadline, 'dead', :now, :now, :now, 0, 1, :last_error);
+                    last_error, refused)
+VALUES (:id, :project, :action, :src_image, :deadline, 'dead', :now, :now, :now, 0, 1, :last_error, 1)
+ON CONFLICT (project, src_image, action) WHERE state = 'dead' AND refused = 1
+DO UPDATE SET events = purges.events + 1, finished_at = excluded.finished_at, last_error = excluded.last_error
+RETURNING id;
 
 -- name: link_purge!
 INSERT INTO receipt_purges (receipt_id, purge_id, rule) VALUES (:receipt_id, :purge_id, :rule)
@@ -89,14 +95,21 @@ INSERT INTO assets (source, environment, asset_id, urls, earlier_urls, content_h
 VALUES (:source, :environment, :asset_id, :urls, :earlier_urls, :content_hash, :occurred_at, :gone, :now)
 ON CONFLICT (source, environment, asset_id)
 DO UPDATE SET urls = excluded.urls, earlier_urls = excluded.earlier_urls, content_hash = excluded.content_hash,
-              occurred_at = excluded.occurred_at, gone = excluded.gone, updated_at = excluded.updated_at;
+              occurred_at = excluded.occurred_at, gone = excluded.gone,
+              updated_at = CASE WHEN excluded.updated_at > assets.updated_at THEN excluded.updated_at
+                                ELSE assets.updated_at END;
 
 -- name: find_assets
 SELECT source, environment, asset_id, urls, earlier_urls, content_hash, occurred_at, gone, updated_at FROM assets
 WHERE source = :source AND asset_id = :asset_id ORDER BY environment;
 
 -- name: next_due_at$
-SELECT due_at FROM purges WHERE project = :project AND state = 'pending' ORDER BY due_at LIMIT 1;
+-- An image that is in a call waits for that call's end, which nobody knows yet.
+SELECT due_at FROM purges AS p
+WHERE project = :project AND state = 'pending'
+  AND NOT EXISTS (SELECT 1 FROM purges AS c
+                  WHERE c.project = p.project AND c.src_image = p.src_image AND c.state = 'claimed')
+ORDER BY due_at, id LIMIT 1;
 
 -- name: head_of_lane^
 -- The purge whose turn it is; an image that is in a call waits for that call's end, so its order is kept.
@@ -108,23 +121,27 @@ ORDER BY due_at, id LIMIT 1;
 
 -- name: put_back!
 UPDATE purges SET state = 'pending', due_at = :due_at, last_error = :last_error, claimed_by = NULL,
-                  failing_since = :failing_since, finished_at = NULL
-WHERE id = :id;
+                  failing_since = :failing_since, finished_at = NULL, events = events + :events
+WHERE id = :id AND state = :was;
 
 -- name: merge_into_pending!
+-- The heir of a purge that is backing off backs off in its place.
 UPDATE purges
 SET events = events + :events,
-    deadline = CASE WHEN :deadline IS NOT NULL AND :deadline < deadline THEN :deadline ELSE deadline END,
+    deadline = CASE WHEN :deadline < deadline THEN :deadline ELSE deadline END,
+    due_at = CASE WHEN :failing_since IS NOT NULL AND :due_at > due_at THEN :due_at ELSE due_at END,
+    attempts = CASE WHEN :failing_since IS NOT NULL AND :attempts > attempts THEN :attempts ELSE attempts END,
     failing_since = COALESCE(failing_since, :failing_since)
 WHERE id = :id;
 
 -- name: pending_of_image
-SELECT id, action FROM purges WHERE project = :project AND src_image = :src_image AND state = 'pending';
+SELECT id, action, due_at, events FROM purges
+WHERE project = :project AND src_image = :src_image AND state = 'pending';
 
 -- name: finish_purge!
 UPDATE purges SET state = :state, finished_at = :now, last_error = :last_error, superseded_by = :superseded_by,
                   claimed_by = NULL
-WHERE id = :id;
+WHERE id = :id AND state = :was;
 
 -- name: claimed_purges
 SELECT id, project, action, src_image, deadline, state, due_at, created_at, failing_since, finished_at, attempts, events,
@@ -133,7 +150,8 @@ FROM purges WHERE state = 'claimed';
 
 -- name: insert_attempt!
 INSERT INTO attempts (purge_id, call_id, at, images, status, outcome, reason, duration_ms)
-VALUES (:purge_id, :call_id, :at, :images, :status, :outcome, :reason, :duration_ms);
+VALUES (:purge_id, :call_id, :at, :images, :status, :outcome, :reason, :duration_ms)
+ON CONFLICT DO NOTHING;
 
 -- name: get_purge^
 SELECT id, project, action, src_image, deadline, state, due_at, created_at, failing_since, finished_at, attempts, events,
@@ -161,8 +179,13 @@ FROM receipt_purges AS l JOIN receipts AS r ON r.id = l.receipt_id WHERE l.purge
 SELECT call_id, at, images, status, outcome, reason, duration_ms FROM attempts WHERE purge_id = :purge_id ORDER BY at;
 
 -- name: count_purges
-SELECT project, state, COUNT(*) AS purges, MIN(created_at) AS oldest FROM purges
-WHERE state IN ('pending', 'claimed', 'dead') GROUP BY project, state;
+-- In three parts, each of which has an index of its own: what is done is never looked at.
+SELECT project, 'pending' AS state, COUNT(*) AS purges, MIN(created_at) AS oldest FROM purges
+WHERE state = 'pending' GROUP BY project
+UNION ALL
+SELECT project, 'claimed', COUNT(*), MIN(created_at) FROM purges WHERE state = 'claimed' GROUP BY project
+UNION ALL
+SELECT project, 'dead', COUNT(*), MIN(created_at) FROM purges WHERE state = 'dead' GROUP BY project;
 
 -- name: pending_projects
 -- One step along the index a project, instead of a scan over everything that waits.
@@ -175,6 +198,14 @@ SELECT project FROM lane WHERE project IS NOT NULL;
 
 -- name: uncount_attempt!
 UPDATE purges SET attempts = attempts - 1 WHERE id = :id AND attempts > 0;
+
+-- name: is_refused$
+SELECT refused FROM purges WHERE id = :id;
+
+-- name: dead_of_project
+SELECT id, project, action, src_image, deadline, state, due_at, created_at, failing_since, finished_at, attempts, events,
+       last_error, superseded_by
+FROM purges WHERE project = :project AND state = 'dead' AND refused = 0 ORDER BY id LIMIT :limit;
 
 -- name: make_due!
 UPDATE purges SET due_at = :now WHERE id = :id AND due_at > :now;
@@ -205,7 +236,8 @@ DELETE FROM tokens WHERE scope = :scope AND name = :name;
 INSERT INTO holds (project, kind, reason, credential, since, probe_at)
 VALUES (:project, :kind, :reason, :credential, :now, :probe_at)
 ON CONFLICT (project)
-DO UPDATE SET kind = excluded.kind, reason = excluded.reason, credential = excluded.credential, probe_at = excluded.probe_at
+DO UPDATE SET kind = excluded.kind, reason = excluded.reason, credential = excluded.credential, probe_at = excluded.probe_at,
+              since = CASE WHEN holds.kind = excluded.kind THEN holds.since ELSE excluded.since END
 WHERE holds.kind = 'auto' OR excluded.kind = 'manual';
 
 -- name: remove_hold!
@@ -228,14 +260,32 @@ SELECT credential, blocked_until FROM quotas WHERE blocked_until > :now;
 -- name: prune_quotas!
 DELETE FROM quotas WHERE blocked_until <= :now;
 
--- name: ping$
-SELECT 1 AS alive;
+-- Retention. Each statement removes at most :limit rows, oldest first, and finds them by an index.
 
--- name: unlink_receipt!
-DELETE FROM receipt_purges WHERE receipt_id = :id;
+-- name: expired_purges
+SELECT id FROM purges WHERE state <> 'dead' AND finished_at < :before ORDER BY finished_at LIMIT :limit;
 
--- name: unlink_purge!
-DELETE FROM receipt_purges WHERE purge_id = :id;
+-- name: expired_dead_purges
+SELECT id FROM purges WHERE state = 'dead' AND finished_at < :before ORDER BY finished_at LIMIT :limit;
 
--- name: forget_attempts!
-DELETE FROM attempts WHERE purge_id = :id;
+-- name: expired_receipts
+-- By id, which sorts by time.
+SELECT id FROM receipts WHERE id < :before_id ORDER BY id LIMIT :limit;
+
+-- name: prune_attempts!
+DELETE FROM attempts WHERE purge_id = :id AND call_id IN (
+    SELECT call_id FROM attempts WHERE purge_id = :id LIMIT :limit);
+
+-- name: prune_links_of_purge!
+DELETE FROM receipt_purges WHERE purge_id = :id AND receipt_id IN (
+    SELECT receipt_id FROM receipt_purges WHERE purge_id = :id LIMIT :limit);
+
+-- name: prune_links_of_receipt!
+DELETE FROM receipt_purges WHERE receipt_id = :id AND purge_id IN (
+    SELECT purge_id FROM receipt_purges WHERE receipt_id = :id LIMIT :limit);
+
+-- name: delete_purge!
+DELETE FROM purges WHERE id = :id;
+
+-- name: delete_receipt!
+DELETE FROM receipts WHERE id = :id;

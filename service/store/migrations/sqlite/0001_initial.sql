@@ -1,4 +1,5 @@
--- Times are integer milliseconds since the epoch. JSON is text. Everything here exists in PostgreSQL too.
+-- Times are integer milliseconds since the epoch. JSON is text. All but WITHOUT ROWID, which saves an index where the
+-- key is the table, exists in PostgreSQL too.
 
 CREATE TABLE receipts (
     id          TEXT PRIMARY KEY,
@@ -35,6 +36,7 @@ CREATE TABLE purges (
     attempts      INTEGER NOT NULL,
     events        INTEGER NOT NULL,   -- how many events it stands for
     last_error    TEXT,
+    refused       INTEGER NOT NULL DEFAULT 0,  -- 1: breaks a limit of Vercel's, was stored dead and may never be sent
     superseded_by TEXT,
     claimed_by    TEXT
 );
@@ -42,15 +44,18 @@ CREATE TABLE purges (
 CREATE UNIQUE INDEX purges_pending ON purges (project, src_image, action) WHERE state = 'pending';
 CREATE INDEX purges_due ON purges (project, due_at, id) WHERE state = 'pending';
 CREATE INDEX purges_claimed ON purges (project, src_image) WHERE state = 'claimed';
-CREATE INDEX purges_dead ON purges (id) WHERE state = 'dead';
-CREATE INDEX purges_finished ON purges (finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX purges_dead ON purges (project, id) WHERE state = 'dead';
+CREATE UNIQUE INDEX purges_refused ON purges (project, src_image, action) WHERE state = 'dead' AND refused = 1;
+-- For retention, which keeps dead letters longer.
+CREATE INDEX purges_finished ON purges (finished_at) WHERE finished_at IS NOT NULL AND state <> 'dead';
+CREATE INDEX purges_died ON purges (finished_at) WHERE state = 'dead';
 
 CREATE TABLE receipt_purges (
     receipt_id TEXT NOT NULL,
     purge_id   TEXT NOT NULL,
     rule       TEXT NOT NULL,
     PRIMARY KEY (receipt_id, purge_id)
-);
+) WITHOUT ROWID;
 CREATE INDEX receipt_purges_purge ON receipt_purges (purge_id);
 
 CREATE TABLE attempts (
@@ -63,7 +68,7 @@ CREATE TABLE attempts (
     reason      TEXT NOT NULL,
     duration_ms INTEGER NOT NULL,
     PRIMARY KEY (purge_id, call_id)
-);
+) WITHOUT ROWID;
 
 CREATE TABLE assets (
     source       TEXT NOT NULL,
@@ -76,7 +81,7 @@ CREATE TABLE assets (
     gone         INTEGER NOT NULL,
     updated_at   BIGINT NOT NULL,
     PRIMARY KEY (source, environment, asset_id)
-);
+) WITHOUT ROWID;
 
 CREATE TABLE tokens (
     scope       TEXT NOT NULL,        -- project | team
@@ -85,7 +90,7 @@ CREATE TABLE tokens (
     fingerprint TEXT NOT NULL,
     updated_at  BIGINT NOT NULL,
     PRIMARY KEY (scope, name)
-);
+) WITHOUT ROWID;
 
 CREATE TABLE holds (
     project     TEXT PRIMARY KEY,
