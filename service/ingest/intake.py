@@ -8,6 +8,7 @@ from datetime import datetime
 from service.domain.errors import KeyUnavailable, Refused, RelayError, StoreUnavailable, Unreadable
 from service.domain.events import Confirmation, Notification
 from service.domain.purges import ReceiptStatus
+from service.domain.receipts import NewReceipt
 from service.domain.requests import RawRequest, Verified
 from service.ingest.keeper import Keeper
 from service.ingest.pipeline import Pipeline
@@ -34,14 +35,23 @@ class Intake:
             scheme = verified.scheme
             return await self._stored(pipeline, request, verified)
         except Refused as error:
-            # Not awaited: a refusal takes as long whether or not it is kept.
-            self._keeper.offer(pipeline.refused(request, error, now))
-            return Answer(status=401, verdict=ReceiptStatus.REFUSED, reason=error.reason, detail=str(error))
+            return self._refused(pipeline.refused(request, error, now), error)
         except KeyUnavailable as error:
             return _unavailable(error, scheme)
         except StoreUnavailable as error:
             self._watch.store_failed(str(error), now)
             return _unavailable(error, scheme)
+
+    def _refused(self, receipt: NewReceipt, error: Refused) -> Answer:
+        # Not awaited: a refusal takes as long whether or not it is kept.
+        kept = self._keeper.offer(receipt)
+        return Answer(
+            status=401,
+            verdict=ReceiptStatus.REFUSED,
+            receipt=receipt.id if kept else None,
+            reason=error.reason,
+            detail=str(error),
+        )
 
     async def _verified(self, pipeline: Pipeline, request: RawRequest, now: datetime) -> Verified:
         url = pipeline.provider.key_url(request)

@@ -26,12 +26,14 @@ class Keeper:
         self._queue: asyncio.Queue[NewReceipt] = asyncio.Queue(waiting)
         self._overflow = 0
 
-    def offer(self, new: NewReceipt) -> None:
-        """Keep this soon, if there is room."""
+    def offer(self, new: NewReceipt) -> bool:
+        """Keep this soon, if there is room; whether there was."""
         try:
             self._queue.put_nowait(new)
         except asyncio.QueueFull:
             self._overflow += 1
+            return False
+        return True
 
     async def run(self) -> None:
         """Stores what was offered until cancelled, and then what is left."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
+from starlette.types import ASGIApp
 from structlog.testing import capture_logs
 from support.intake import BrokenInbox, Relay, ask, relay
-from support.loopback import serve
 
 
 @pytest.fixture
@@ -77,36 +80,29 @@ async def test_an_error_of_ours_tells_the_client_nothing(started: Relay, monkeyp
 
 
 async def test_on_a_real_server(started: Relay) -> None:
-    """Signed as the vendor signs, through httpx and uvicorn; the connection outlives every body that was read."""
+    """Signed as the vendor signs, through httpx and uvicorn; a connection outlives every body that was read."""
     request = started.signed("cms", path="/hooks/cms?a=%20%C3%B6")
-    # The store is bound to this test's loop, so the server's thread hands every request over to it.
-    loop = asyncio.get_running_loop()
-
-    async def bridge(scope: Any, receive: Any, send: Any) -> None:
-        server = asyncio.get_running_loop()
-
-        async def here() -> None:
-            async def receive_there() -> Any:
-                return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(receive(), server))
-
-            async def send_there(message: Any) -> None:
-                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(send(message), server))
-
-            await started.app(scope, receive_there, send_there)
-
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(here(), loop))
-
-    def talk(url: str) -> list[httpx.Response]:
-        with httpx.Client(base_url=url) as http:
-            return [
-                http.post(request.path, content=request.body, headers=list(request.headers)),
-                http.post("/hooks/hook", content=b"forged"),
-                http.post("/hooks/nobody", content=b"x" * 1000),
-                http.get("/livez"),
+    with capture_logs() as lines:
+        async with served(started.app) as url, httpx.AsyncClient(base_url=url) as http:
+            answers = [
+                await http.post(request.path, content=request.body, headers=list(request.headers)),
+                await http.post("/hooks/hook", content=b"forged"),
+                await http.post("/hooks/nobody", content=b"x" * 1000),
+                await http.get("/livez"),
             ]
-
-    with serve(bridge) as url, capture_logs() as lines:
-        answers = await asyncio.to_thread(talk, url)
     assert [answer.status_code for answer in answers] == [200, 401, 404, 200]
     assert [answer.headers.get("connection") for answer in answers] == [None, None, "close", None]
     assert [line["verdict"] for line in lines if line["event"] == "webhook.received"] == ["accepted", "refused"]
+
+
+@asynccontextmanager
+async def served(app: ASGIApp) -> AsyncIterator[str]:
+    """uvicorn on this very loop, to which the store is bound."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await task

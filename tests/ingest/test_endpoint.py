@@ -132,6 +132,7 @@ async def test_a_request_that_does_not_verify(
     assert [(line["verdict"], line["reason"], line["status"]) for line in lines] == [("refused", reason, 401)]
     await started.kept()
     receipt = await started.only(ReceiptStatus.REFUSED)
+    assert lines[0]["receipt"] == receipt.id
     assert receipt.reason is not None
     assert receipt.reason.startswith(f"{reason}: ")
     assert started.woken == []

@@ -75,8 +75,7 @@ async def test_what_is_offered_is_stored_in_order() -> None:
 async def test_offering_never_waits_and_the_overflow_is_told(tmp_path: Path) -> None:
     inbox = Counting(3)
     keeper = Keeper(inbox, 7, waiting=3, pause=0)
-    for number in range(10):
-        keeper.offer(refused(number))
+    assert [keeper.offer(refused(number)) for number in range(10)] == [True] * 3 + [False] * 7
     with capture_logs() as lines:
         async with running(keeper):
             await asyncio.wait_for(inbox.there.wait(), 5)
