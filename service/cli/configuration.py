@@ -74,7 +74,7 @@ def source_named(settings: Settings, name: str | None) -> str:
     if name is None and len(settings.sources) == 1:
         return next(iter(settings.sources))
     if name is None:
-        raise CommandFailed(f"name a source with --source: {', '.join(settings.sources) or 'there is none'}")
+        raise CommandFailed(f"name one of the sources: {', '.join(settings.sources) or 'there is none'}")
     _named("source", settings.sources, name)
     return name
 

@@ -74,7 +74,7 @@ def command(
         pipeline,
         with_key_of_path(request, name),
         at or system_clock(),
-        judge=bool(headers) or (chosen_path is not None and _in_path(pipeline)),
+        judge=bool(headers) or key is not None or (chosen_path is not None and _in_path(pipeline)),
         key=None if key is None else read_input(key, _MAX_KEY_BYTES),
     )
     if as_json:

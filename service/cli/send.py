@@ -102,6 +102,8 @@ def _path(address: Address, request: RawRequest, prefix: str) -> str:
 
 
 def _post(address: Address, path: str, request: RawRequest) -> httpx.Response:
+    if address.uds is not None and not Path(address.uds).is_socket():
+        raise CommandFailed(f"no answer from {address}: there is no such socket; is `image-relay serve` running there?")
     # A proxy for the way out is no way to this machine.
     trust_env = address.uds is None and not is_loopback(urlsplit(address.url).hostname or "")
     transport = None if address.uds is None else httpx.HTTPTransport(uds=address.uds)
