@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -15,9 +15,10 @@ from service.domain.events import Notification
 from service.domain.requests import RawRequest, Verified
 from service.domain.secret import Secret
 from service.providers.base import Provider, SourceProblem
+from service.providers.credentials import CAPABILITY_HEADER
 from service.providers.registry import build
 from service.providers.verification import verify
-from service.settings.model import Source
+from service.settings.model import Auth, Source
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 NAME = "hook"
@@ -29,6 +30,13 @@ SECRETS = {
     "cloudinary": "fake-cloudinary-secret",
     "sanity": "fake-sanity-secret",
     "standard-webhooks": "whsec_ZmFrZS1mYWtlLWZha2UtZmFrZS1mYWtlLWZha2U=",
+}
+AUTHS = {
+    "basic": Auth(basic="sender"),
+    "bearer": Auth(bearer=True),
+    "header": Auth(header="X-Relay-Key"),
+    "query": Auth(query="code"),
+    "capability": Auth(capability=True),
 }
 PROVIDERS = (*SECRETS, "aws-sns")
 
@@ -85,6 +93,12 @@ def signing_key(provider: Provider) -> bytes | None:
     return private_pem(rsa_key()) if provider.info.name == "aws-sns" else None
 
 
+@cache
+def signed_sample(name: str, sample: str) -> RawRequest:
+    """A sample of a usual source, signed once."""
+    return signed(make(name), sample)
+
+
 def signed(provider: Provider, sample: str | None = None, now: datetime = NOW) -> RawRequest:
     """A sample, the default one where none is named, as the vendor sends it."""
     samples = type(provider).samples(now)
@@ -96,27 +110,33 @@ def read(provider: Provider, request: RawRequest, now: datetime = NOW) -> Notifi
     return provider.read(verify(provider, request, now))
 
 
-def every_sample() -> Iterator[tuple[str, str]]:
+def every_sample() -> list[tuple[str, str]]:
     """Provider and sample, by name."""
-    for name in PROVIDERS:
-        for sample in type(make(name)).samples(NOW):
-            yield name, sample
+    return [(name, sample) for name in PROVIDERS for sample in type(make(name)).samples(NOW)]
 
 
-def verified(body: bytes, scheme: str = "", **headers: str) -> Verified:
-    """A body as if it had been verified; `_` stands for `-` in the names of headers."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Verified(source=NAME, scheme=scheme, headers=named, body=body, received_at=NOW)
+def verified(body: bytes, headers: Mapping[str, str] | None = None, scheme: str = "") -> Verified:
+    """A body as if it had been verified."""
+    return Verified(source=NAME, scheme=scheme, headers=headers or {}, body=body, received_at=NOW)
 
 
-def changed(request: RawRequest, *, body: bytes | None = None, path: str | None = None, **headers: str) -> RawRequest:
-    """The request with another body or path, and with headers replaced or added (`_` stands for `-`)."""
-    named = dict(request.headers) | {name.replace("_", "-"): value for name, value in headers.items()}
+def changed(
+    request: RawRequest, headers: Mapping[str, str] | None = None, *, body: bytes | None = None, path: str | None = None
+) -> RawRequest:
+    """The request with headers replaced or added, or with another body or path."""
     return RawRequest.of(
-        request.method, request.path if path is None else path, named, request.body if body is None else body
+        request.method,
+        request.path if path is None else path,
+        dict(request.headers) | dict(headers or {}),
+        request.body if body is None else body,
     )
 
 
 def without(request: RawRequest, name: str) -> RawRequest:
     headers = [(key, value) for key, value in request.headers if key != name]
     return RawRequest.of(request.method, request.path, headers, request.body)
+
+
+def with_key_of_path(request: RawRequest) -> RawRequest:
+    """As the endpoint passes a capability on: the path's last part stands in a header that no client can send."""
+    return changed(request, {CAPABILITY_HEADER: request.path.partition("?")[0].rpartition("/")[2]})
