@@ -218,7 +218,7 @@ def _apply(tx: Tx, new: NewReceipt, planned: Sequence[PlannedEvent], heard_at: d
             content_hash=memory.content_hash,
             occurred_at=None if memory.occurred_at is None else to_ms(memory.occurred_at),
             gone=int(memory.gone),
-            now=to_ms(heard_at),
+            now=0 if outcome.failed else to_ms(heard_at),  # a failed rule has not dealt with the new state
         )
         for purge in outcome.purges:
             purge_id = add_purge(tx, purge, new.received_at)

@@ -113,7 +113,7 @@ def _foreign(why: str) -> StoreUnavailable:
 
 
 def _statements(sql: str) -> list[str]:
-    """A migration's statements, by SQLite's own idea of where one ends: `executescript` would commit our transaction."""
+    """A migration's statements, one by one: `executescript` would commit our transaction."""
     statements, current = [], ""
     for line in sql.splitlines(keepends=True):
         current += line

@@ -79,7 +79,7 @@ CREATE TABLE assets (
     content_hash TEXT,
     occurred_at  BIGINT,
     gone         INTEGER NOT NULL,
-    updated_at   BIGINT NOT NULL,
+    updated_at   BIGINT NOT NULL,     -- when the request came in that told of this state
     PRIMARY KEY (source, environment, asset_id)
 ) WITHOUT ROWID;
 
