@@ -70,7 +70,7 @@ class TestPing:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """The sender waits for a GET of `url`, which the provider built itself from allow-listed parts, to start sending."""
+    """The sender waits for a GET of `url`, which the provider built itself from allow-listed parts, before it sends."""
 
     url: str
     reason: str

@@ -8,8 +8,8 @@ from enum import StrEnum
 
 
 class OutcomeKind(StrEnum):
-    """`done` 2xx · `invalid` 400 · `credential` 401, 403 · `blocked` 402, 404, 410, 3xx and every other answer that will
-    not change by itself · `transient` 408, 425, 429, 5xx, time-outs and broken connections."""
+    """`done` 2xx · `invalid` 400 · `credential` 401, 403 · `blocked` 402, 404, 410, 3xx and every other answer that
+    will not change by itself · `transient` 408, 425, 429, 5xx, time-outs and broken connections."""
 
     DONE = "done"
     INVALID = "invalid"
