@@ -103,10 +103,12 @@ def _print_receipt(receipt: Receipt, body: bytes, purges: Sequence[tuple[Purge, 
             ("signed", moment(receipt.signed_at)),
             ("verified by", receipt.scheme),
             ("request", f"{receipt.method} {receipt.path}"),
-            *((f"  {name}", value) for name, value in receipt.headers.items()),
-            ("body", f"{receipt.body_bytes} bytes{cut}"),
         ]
     )
+    click.echo("headers")
+    for name, value in receipt.headers.items():
+        click.echo(f"  {plain(name)}: {plain(value)}")
+    click.echo(f"body, {receipt.body_bytes} bytes{cut}")
     for line in body.decode("utf-8", "backslashreplace").split("\n"):
         click.echo(f"  {plain(line)}".rstrip())
     for number, entry in enumerate(receipt.trace, 1):

@@ -15,10 +15,23 @@ from service.cli import COMMANDS, cli
 from service.cli.group import RelayGroup
 from service.domain.errors import CommandFailed, ConfigInvalid, Problem, StoreUnavailable
 
-CONTRACT = (
-    "serve demo init check schema explain send url providers tokens receipts purges assets hold resume ping "
-    "fake-vercel db"
-).split()
+CONTRACT = [
+    *(
+        "serve",
+        "demo",
+        "init",
+        "check",
+        "schema",
+        "explain",
+        "send",
+        "url",
+        "providers",
+        "tokens",
+        "receipts",
+        "purges",
+    ),
+    *("assets", "hold", "resume", "ping", "fake-vercel", "db"),
+]
 GROUPS = {
     "tokens": ["set", "list", "check", "remove", "rotate-keys"],
     "receipts": ["list", "show", "replay"],
@@ -102,16 +115,18 @@ def test_config_before_the_command_and_after_it(bare: Relay) -> None:
     assert bare.run("check", environ={"RELAY_CONFIG": str(good)}).code == 0
 
 
-def failing(error: BaseException) -> RelayGroup:
+class Failing(RelayGroup):
     """A command line whose only command raises."""
 
-    @click.command()
-    def command() -> None:
-        raise error
+    def __init__(self, error: BaseException) -> None:
+        super().__init__("relay", lazy={"fail": ("nowhere:command", "Fail.")})
+        self._error = error
 
-    group = RelayGroup("relay", lazy={"fail": ("nowhere:command", "Fail.")})
-    group.get_command = lambda ctx, cmd_name: command  # type: ignore[method-assign]  # nothing to import
-    return group
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        def fail() -> None:
+            raise self._error
+
+        return click.Command(cmd_name, callback=fail)
 
 
 @pytest.mark.parametrize(
@@ -131,10 +146,18 @@ def failing(error: BaseException) -> RelayGroup:
     ],
 )
 def test_every_failure_is_told_on_stderr_without_a_traceback(error: BaseException, code: int, said: str) -> None:
-    result = CliRunner().invoke(failing(error), ["fail"])
+    result = CliRunner().invoke(Failing(error), ["fail"])
     assert (result.exit_code, result.stdout, result.stderr) == (code, "", said)
 
 
 def test_a_bug_is_not_hidden() -> None:
-    result = CliRunner().invoke(failing(RuntimeError("a bug")), ["fail"])
+    result = CliRunner().invoke(Failing(RuntimeError("a bug")), ["fail"])
     assert isinstance(result.exception, RuntimeError)
+
+
+def test_a_shell_can_complete_commands(bare: Relay) -> None:
+    done = bare.run(
+        environ={"_IMAGE_RELAY_COMPLETE": "bash_complete", "COMP_WORDS": "image-relay re", "COMP_CWORD": "1"}
+    )
+    assert done.out.split() == ["plain,receipts", "plain,resume"]
+    assert cli.get_command(click.Context(cli), "nope") is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from support.commands import CONFIG, OTHER_KEY, TOKEN, VAULT_KEY, Relay
 from support.loopback import serve
 
-from service.cli import secret_input
+from service.cli.secret_input import read_secret
 from service.domain.secret import Secret
 from service.domain.tokens import StoredToken
 from service.store.tokens import Tokens
@@ -54,14 +56,13 @@ def test_set_from_a_hidden_prompt(relay: Relay, monkeypatch: pytest.MonkeyPatch)
         asked.append((text, hide_input))
         return BLOG_TOKEN
 
-    class Terminal:
-        @staticmethod
-        def isatty() -> bool:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
             return True
 
     monkeypatch.setattr(click, "prompt", prompt)
-    monkeypatch.setattr(secret_input.sys, "stdin", Terminal())
-    assert secret_input.read_secret("Vercel token", None, stdin=False) == Secret(BLOG_TOKEN)
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    assert read_secret("Vercel token", None, stdin=False) == Secret(BLOG_TOKEN)
     assert asked == [("Vercel token", True)]
 
 
