@@ -121,6 +121,9 @@ class Lane:
                     return None
                 if due > self._clock():
                     return due
+            if self._calls and self._slots.crowded:
+                # Not worth waiting in line for: this lane's own next free place may be the first there is.
+                return None
             async with AsyncExitStack() as place:
                 await place.enter_async_context(self._slots.one(further=bool(self._calls)))
                 # Only now: while waiting for a place, much may have changed.

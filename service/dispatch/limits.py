@@ -27,7 +27,7 @@ def backoff(failures: int, random: Random, longest: timedelta = LONGEST_WAIT) ->
 
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
-    return random() * min(longest, FIRST_WAIT * 2 ** min(failures - 1, _MOST_DOUBLINGS))
+    return random() * min(longest, FIRST_WAIT * 2.0 ** min(failures - 1, _MOST_DOUBLINGS))
 
 
 def spread(moment: datetime, random: Random) -> datetime:

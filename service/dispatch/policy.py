@@ -89,10 +89,12 @@ def settlements(
                 for purge in batch.purges
             ]
         case Retry(times, reason):
-            return [
-                _retried(purge, due_at, reason, max(counted_from, purge.failing_since or now), now, max_age)
-                for purge, due_at in zip(batch.purges, times, strict=True)
-            ]
+            retried: list[Settlement] = []
+            for purge, due_at in zip(batch.purges, times, strict=True):
+                since = max(counted_from, purge.failing_since or now)
+                expired = now - since >= max_age
+                retried.append(_expired(purge, reason, max_age) if expired else _again(purge, reason, due_at, since))
+            return retried
 
 
 def halves(batch: Batch[Purge]) -> tuple[Batch[Purge], Batch[Purge]]:
@@ -120,12 +122,12 @@ def _failures(purge: Purge) -> int:
     return 1 if purge.failing_since is None else max(1, purge.attempts)
 
 
-def _retried(
-    purge: Purge, due_at: datetime, reason: str, failing_since: datetime, now: datetime, max_age: timedelta
-) -> Settlement:
-    if now - failing_since >= max_age:
-        hours = max_age / timedelta(hours=1)
-        return Settlement(purge=purge, state=PurgeState.DEAD, last_error=f"still failing after {hours:g} h: {reason}")
+def _again(purge: Purge, reason: str, due_at: datetime, failing_since: datetime) -> Settlement:
     return Settlement(
         purge=purge, state=PurgeState.PENDING, last_error=reason, due_at=due_at, failing_since=failing_since
     )
+
+
+def _expired(purge: Purge, reason: str, max_age: timedelta) -> Settlement:
+    hours = max_age / timedelta(hours=1)
+    return Settlement(purge=purge, state=PurgeState.DEAD, last_error=f"still failing after {hours:g} h: {reason}")

@@ -12,8 +12,14 @@ class Slots:
     so that projects whose calls hang do not keep the rest waiting."""
 
     def __init__(self, total: int, projects: int) -> None:
+        kept_free = min(max(projects - 1, 0), total // 2)
         self._all = asyncio.Semaphore(total)
-        self._further = asyncio.Semaphore(total - min(max(projects - 1, 0), total // 2))
+        self._further = asyncio.Semaphore(max(1, total - 1 - kept_free))
+
+    @property
+    def crowded(self) -> bool:
+        """Whether a further call of a project would have to wait."""
+        return self._all.locked() or self._further.locked()
 
     @asynccontextmanager
     async def one(self, *, further: bool) -> AsyncIterator[None]:
