@@ -15,7 +15,7 @@ from service.domain.errors import Refused, Unreadable
 from service.domain.events import AssetEvent, Confirmation, Notification
 from service.domain.memory import AssetMemory
 from service.domain.purges import Action, PlannedPurge, ReceiptStatus
-from service.domain.receipts import PlannedEvent
+from service.domain.receipts import PlannedEvent, verdict
 from service.domain.requests import RawRequest, Verified
 from service.ingest.pipeline import Pipeline
 from service.providers.credentials import CAPABILITY_HEADER
@@ -83,8 +83,9 @@ def explain(
         explanation.status, explanation.status_reason = ReceiptStatus.UNREADABLE, str(error)
     else:
         receipt = pipeline.receipt(request, verified, notification)
-        explanation.status, explanation.status_reason = receipt.status, receipt.reason
-        _plan(explanation, settings, notification, _planned(pipeline, notification, verified))
+        planned = _planned(pipeline, notification, verified)
+        explanation.status, explanation.status_reason = verdict(receipt, planned)
+        _plan(explanation, settings, notification, planned)
     if explanation.reason is None:
         explanation.reason = explanation.status_reason
     return explanation
@@ -111,8 +112,6 @@ def _plan(
 ) -> None:
     if isinstance(notification.instead, Confirmation):
         explanation.confirmation_url = notification.instead.url
-    if explanation.status is ReceiptStatus.ACCEPTED:
-        explanation.status, explanation.status_reason = _verdict(planned)
     for number, outcome in enumerate(planned, 1):
         explanation.events.append(_event(outcome.event))
         explanation.rules += [{"event": number, **rule} for rule in outcome.trace["rules"]]
@@ -133,13 +132,6 @@ def _planned(pipeline: Pipeline, notification: Notification, verified: Verified)
         fresh[event.environment, event.id] = outcome.memory
         planned.append(outcome)
     return planned
-
-
-def _verdict(planned: Sequence[PlannedEvent]) -> tuple[ReceiptStatus, str | None]:
-    failures = "; ".join(outcome.failed for outcome in planned if outcome.failed)
-    if any(outcome.purges for outcome in planned):
-        return ReceiptStatus.ACCEPTED, failures or None
-    return ReceiptStatus.UNMATCHED, failures or "no rule gave a source image"
 
 
 def _event(event: AssetEvent) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from service.cli.configuration import config_option
 from service.settings.environment import DEFAULT_FILE
 from service.settings.init_file import write_init
 
@@ -13,12 +14,12 @@ from service.settings.init_file import write_init
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 @click.option("--force", is_flag=True, help="Overwrite a file that is there.")
-@click.pass_context
-def command(ctx: click.Context, path: Path | None, force: bool) -> None:
+@config_option
+def command(*, path: Path | None, force: bool, config: Path | None) -> None:
     """Write a relay.yaml to start from.
 
     PATH is the file to write; left out, it is --config's or relay.yaml.
     """
-    chosen = path or ctx.find_root().params.get("config") or DEFAULT_FILE
+    chosen = path or config or DEFAULT_FILE
     write_init(chosen, force)
     click.echo(f"wrote {chosen}: set the variables named at its top, then run `image-relay check`")

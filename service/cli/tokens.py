@@ -149,12 +149,13 @@ def check(*, project: str | None, config: Path | None, as_json: bool) -> None:
     if as_json:
         print_json([_verdict_document(verdict) for verdict in verdicts])
     else:
-        for verdict in verdicts:
-            if verdict.fine:
-                click.echo(f"{verdict.project}: {plain(verdict.message)}")
-    troubled = [verdict for verdict in verdicts if not verdict.fine]
-    if troubled:
-        raise CommandFailed("; ".join(f"{verdict.project}: {plain(verdict.message)}" for verdict in troubled))
+        click.echo("".join(f"{line}\n" for line in _lines(verdicts, fine=True)), nl=False)
+    if troubled := _lines(verdicts, fine=False):
+        raise CommandFailed("; ".join(troubled))
+
+
+def _lines(verdicts: Sequence[Verdict], *, fine: bool) -> list[str]:
+    return [f"{verdict.project}: {plain(verdict.message)}" for verdict in verdicts if verdict.fine is fine]
 
 
 def _verdict_document(verdict: Verdict) -> Mapping[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -70,3 +70,13 @@ class PlannedEvent:
     memory: AssetMemory
     trace: Any
     failed: str | None = None
+
+
+def verdict(new: NewReceipt, planned: Sequence[PlannedEvent]) -> tuple[ReceiptStatus, str | None]:
+    """A receipt's final status and its reason, once the rules have seen every event."""
+    if new.status is not ReceiptStatus.ACCEPTED:
+        return new.status, new.reason
+    failures = "; ".join(event.failed for event in planned if event.failed)
+    if any(event.purges for event in planned):
+        return ReceiptStatus.ACCEPTED, failures or None
+    return ReceiptStatus.UNMATCHED, failures or "no rule gave a source image"

@@ -15,7 +15,7 @@ from service.domain.events import AssetEvent
 from service.domain.ids import new_id
 from service.domain.memory import AssetMemory
 from service.domain.purges import Action, PlannedPurge, Purge, ReceiptStatus
-from service.domain.receipts import NewReceipt, PlannedEvent, Receipt
+from service.domain.receipts import NewReceipt, PlannedEvent, Receipt, verdict
 from service.store.engine import Engine, Row, Tx
 from service.store.rows import purge_of
 
@@ -97,7 +97,7 @@ def _accept(tx: Tx, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner
     if len(events) > _FEW and tx.value("receipt_of_dedupe", dedupe=new.dedupe) is not None:
         events = ()
     planned = _plan(tx, new.source, events, plan)
-    status, reason = _verdict(new, planned)
+    status, reason = verdict(new, planned)
     stored = _insert(tx, new, _trace(planned), status, reason)
     if stored != new.id:
         return Accepted(stored, ReceiptStatus.DUPLICATE, None, 0)
@@ -110,7 +110,7 @@ def _replan(tx: Tx, receipt: Receipt, new: NewReceipt, events: Sequence[AssetEve
     if holder not in (None, receipt.id):
         return Accepted(holder, ReceiptStatus.DUPLICATE, None, 0)
     planned = _plan(tx, receipt.source, events, plan, receipt.received_at)
-    status, reason = _verdict(new, planned)
+    status, reason = verdict(new, planned)
     changed = tx.run(
         "update_receipt",
         id=receipt.id,
@@ -125,15 +125,6 @@ def _replan(tx: Tx, receipt: Receipt, new: NewReceipt, events: Sequence[AssetEve
         raise CommandFailed(f"{receipt.id} is past its retention: it was removed a moment ago")
     purges = _apply(tx, new, planned, receipt.received_at)
     return Accepted(receipt.id, status, reason, purges, planned)
-
-
-def _verdict(new: NewReceipt, planned: Sequence[PlannedEvent]) -> tuple[ReceiptStatus, str | None]:
-    if new.status is not ReceiptStatus.ACCEPTED:
-        return new.status, new.reason
-    failures = "; ".join(event.failed for event in planned if event.failed)
-    if any(event.purges for event in planned):
-        return ReceiptStatus.ACCEPTED, failures or None
-    return ReceiptStatus.UNMATCHED, failures or "no rule gave a source image"
 
 
 def _plan(

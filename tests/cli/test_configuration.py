@@ -29,6 +29,8 @@ def test_init_overwrites_only_when_told(relay: Relay) -> None:
 def test_init_elsewhere(bare: Relay) -> None:
     assert bare.run("init", "here.yaml").code == 0
     assert bare.run("--config", "there.yaml", "init").code == 0
+    assert bare.run("init", "--config", "after.yaml").code == 0
+    assert (bare.folder / "after.yaml").exists()
     assert (bare.folder / "here.yaml").read_text() == (bare.folder / "there.yaml").read_text()
     assert "No such file or directory" in bare.fails("init", "no/such/folder.yaml")
 
