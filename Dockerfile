@@ -23,7 +23,7 @@ ENV PATH=/opt/relay/bin:$PATH \
     RELAY_HOST=0.0.0.0 \
     RELAY_LOG=json \
     RELAY_STORE=sqlite:////var/lib/relay/relay.db
-USER relay
+USER 10001
 # relay.yaml is mounted here, unless the environment alone describes one source and one project.
 WORKDIR /etc/relay
 VOLUME /var/lib/relay

@@ -64,7 +64,7 @@ def test_light_commands_import_nothing_heavy(relay: Relay, arguments: list[str])
         (["check"], {"httpx", "starlette", "uvicorn", "rich", "aiosql"}),
         (["purges", "list"], {"httpx", "starlette", "uvicorn", "rich", "jinja2", "cryptography"}),
     ],
-    ids=str,
+    ids=["explain", "check", "purges"],
 )
 def test_others_import_what_they_use(relay: Relay, arguments: list[str], without: set[str]) -> None:
     (relay.folder / "payload.json").write_text("{}")
