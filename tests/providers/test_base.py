@@ -1,0 +1,123 @@
+"""What every provider has in common: names, options, warnings, and the type that only verification makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from support.senders import AUTHS, NAME, NOW, PROVIDERS, SECRETS, make, problem, secrets, signed, source
+
+from service.domain.errors import Refused
+from service.providers.base import SourceProblem, refuse_stale
+from service.providers.registry import PROVIDERS as REGISTERED
+from service.providers.registry import build, provider_class
+from service.providers.verification import restore, verify
+from service.settings.model import Source
+
+OPTIONS: Mapping[str, Any] = {
+    "public_keys": secrets("fake"),
+    "topics": ["arn:x"],
+    "bases": {"b": "https://x/"},
+    "key_encoding": "form",
+    "signature_algorithm": "sha1",
+    "emulator": "http://127.0.0.1:1",
+    "project_id": "p",
+    "dataset": "d",
+    "cdn_host": "h",
+    "cloud_name": "c",
+}
+
+
+def test_every_registered_provider_is_tested() -> None:
+    assert set(REGISTERED) == set(PROVIDERS)
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_what_the_product_says_of_a_provider(name: str) -> None:
+    info = provider_class(name).info
+    assert info.name == name
+    assert info.doc_url.startswith("https://")
+    assert info.title
+    assert info.signs
+    assert info.tolerance
+    assert {header.lower() for header in info.stored_headers} == info.stored_headers
+    assert not info.stored_headers & {"authorization", "cookie", "x-relay-key"}
+    assert set(info.options) <= set(OPTIONS)
+    assert "capability" in info.auth
+    assert info.success_status == 200
+
+
+def test_an_unknown_provider() -> None:
+    with pytest.raises(SourceProblem) as found:
+        build(NAME, Source(provider="nobody"))
+    assert found.value.key == "provider"
+    assert str(found.value) == f"unknown provider 'nobody'; known: {', '.join(sorted(PROVIDERS))}"
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [(name, option) for name in PROVIDERS for option in OPTIONS if option not in provider_class(name).info.options],
+)
+def test_an_option_that_would_do_nothing_is_an_error(name: str, option: str) -> None:
+    assert problem(name, **{option: OPTIONS[option]}) == (option, f"{name} has no such option")
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_secrets(name: str) -> None:
+    assert problem(name, secrets=[])[0] == "secrets"
+    assert problem(name, secrets=secrets("")) == ("secrets", "an empty secret would let everybody in")
+    assert problem(name, secrets=secrets(SECRETS[name], ""))[0] == "secrets"
+    assert problem(name, secrets=[], auth=AUTHS["capability"]) == (
+        "secrets",
+        "auth: capability takes its values from here",
+    )
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_a_usual_source_is_warned_of_nothing(name: str) -> None:
+    provider = make(name)
+    assert type(provider).warnings(source(name)) == []
+    assert provider.stored_path("/hooks/hook?code=x") == "/hooks/hook?code=x"
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_schemes_with_a_shared_secret_need_no_published_key(name: str) -> None:
+    provider = make(name)
+    assert provider.key_url(signed(provider)) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "tolerance", "reason"),
+    [
+        (300, 300, None),
+        (300.001, 300, "timestamp_too_old"),
+        (-300, 300, None),
+        (-300.001, 300, "timestamp_too_new"),
+        (0, 0, None),
+        (10**9, None, None),
+    ],
+)
+def test_stale_times(seconds: float, tolerance: float | None, reason: str | None) -> None:
+    try:
+        refuse_stale(NOW - timedelta(seconds=seconds), NOW, tolerance)
+        found = None
+    except Refused as error:
+        found = error.reason
+    assert found == reason
+
+
+def test_a_stored_request_is_what_it_was_when_it_was_verified() -> None:
+    provider = make("sanity")
+    request = signed(provider)
+    first = verify(provider, request, NOW)
+    again = restore(
+        source=first.source,
+        scheme=first.scheme,
+        headers=first.headers,
+        body=first.body,
+        received_at=first.received_at,
+        signed_at=first.signed_at,
+    )
+    assert again == first
