@@ -8,6 +8,7 @@ from support.senders import ed25519_key, rsa_key
 from service.domain.clock import iso
 from service.domain.errors import Refused
 from service.providers.signatures import (
+    HashName,
     digest,
     ed25519_verifies,
     from_base64,
@@ -103,15 +104,14 @@ def test_utc_times_have_one_spelling(value: str) -> None:
     assert refused.value.reason == "timestamp_malformed"
 
 
-@pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
-def test_rsa(algorithm: str) -> None:
-    name, other = ("sha1", "sha256") if algorithm == "sha1" else ("sha256", "sha1")
+@pytest.mark.parametrize(("algorithm", "other"), [("sha1", "sha256"), ("sha256", "sha1")])
+def test_rsa(algorithm: HashName, other: HashName) -> None:
     public = rsa_key().public_key()
-    signature = rsa_signature(rsa_key(), b"message", name)  # type: ignore[arg-type]  # a literal either way
-    assert rsa_verifies(public, signature, b"message", name)  # type: ignore[arg-type]  # as above
-    assert not rsa_verifies(public, signature, b"messagf", name)  # type: ignore[arg-type]  # as above
-    assert not rsa_verifies(public, signature, b"message", other)  # type: ignore[arg-type]  # as above
-    assert not rsa_verifies(public, b"", b"message", name)  # type: ignore[arg-type]  # as above
+    signature = rsa_signature(rsa_key(), b"message", algorithm)
+    assert rsa_verifies(public, signature, b"message", algorithm)
+    assert not rsa_verifies(public, signature, b"messagf", algorithm)
+    assert not rsa_verifies(public, signature, b"message", other)
+    assert not rsa_verifies(public, b"", b"message", algorithm)
 
 
 def test_ed25519() -> None:
