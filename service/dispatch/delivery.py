@@ -65,7 +65,7 @@ class Delivery:
             return
         except Exception:
             log.exception("purge.failed", project=batch.project)
-            self._gate.pace = self._gate.pace.failed(self._clock(), self._clock(), None, self._random)
+            self._gate.stumbled(self._clock())
         await self._release(waiting)
 
     async def _call(self, batch: Batch[Purge], admitted: Pass) -> Decision:
@@ -81,11 +81,14 @@ class Delivery:
         word = "split" if isinstance(decision, Split) else str(outcome.kind)
         attempt = self._attempt(len(batch.purges), call_id, begun, outcome, word)
         settled = self._settlements(decision, batch, admitted)
-        self._gate.learn(outcome, decision, begun)
+        if isinstance(decision, Retry):
+            self._gate.stumbled(begun, outcome.retry_at)
         _log(batch, attempt, settled, warning=outcome.warning, request_id=outcome.request_id)
         # The board first: once the purges are back in the queue, the next claim has to know.
         await self._insist(lambda: self._gate.tell(outcome, decision, admitted), "telling what an answer means")
         await self._insist(lambda: self._queue.settle(attempt, batch.purges, settled), "settling purges")
+        if not isinstance(decision, Retry):
+            self._gate.went_well()
         return decision
 
     def _settlements(self, decision: Decision, batch: Batch[Purge], admitted: Pass) -> Sequence[Settlement]:

@@ -97,12 +97,13 @@ class Gate:
             return Wait(hold.probe_at)
         return await self._paced(credential, probe=True)
 
-    def learn(self, outcome: Outcome, decision: policy.Decision, begun: datetime) -> None:
-        """Takes the pace from the answer to a call made at `begun`."""
-        if isinstance(decision, policy.Retry):
-            self.pace = self.pace.failed(begun, self._clock(), outcome.retry_at, self._random)
-        else:
-            self.pace = Pace()
+    def stumbled(self, begun: datetime, retry_at: datetime | None = None) -> None:
+        """A call made at `begun` failed for the time being: slowly now."""
+        self.pace = self.pace.failed(begun, self._clock(), retry_at, self._random)
+
+    def went_well(self) -> None:
+        """A call was answered, whatever the answer, and that is on disk: full speed."""
+        self.pace = Pace()
 
     async def tell(self, outcome: Outcome, decision: policy.Decision, admitted: Pass) -> None:
         """Puts on the board what the answer means for later calls; may be repeated."""

@@ -65,8 +65,7 @@ def decide(outcome: Outcome, batch: Batch[Purge], now: datetime, random: Random)
             return Split(outcome.reason) if len(batch.purges) > 1 else Dead(outcome.reason)
         case OutcomeKind.TRANSIENT:
             return Retry(_next_times(outcome, batch, now, random), outcome.reason)
-        case OutcomeKind.CREDENTIAL | OutcomeKind.BLOCKED:
-            return Hold(outcome.reason)
+    return Hold(outcome.reason)
 
 
 def settlements(
@@ -88,13 +87,12 @@ def settlements(
                 Settlement(purge=purge, state=PurgeState.PENDING, last_error=reason, due_at=purge.due_at)
                 for purge in batch.purges
             ]
-        case Retry(times, reason):
-            retried: list[Settlement] = []
-            for purge, due_at in zip(batch.purges, times, strict=True):
-                since = max(counted_from, purge.failing_since or now)
-                expired = now - since >= max_age
-                retried.append(_expired(purge, reason, max_age) if expired else _again(purge, reason, due_at, since))
-            return retried
+    retried: list[Settlement] = []
+    for purge, due_at in zip(batch.purges, decision.at, strict=True):
+        since = max(counted_from, purge.failing_since or now)
+        expired, reason = now - since >= max_age, decision.reason
+        retried.append(_expired(purge, reason, max_age) if expired else _again(purge, reason, due_at, since))
+    return retried
 
 
 def halves(batch: Batch[Purge]) -> tuple[Batch[Purge], Batch[Purge]]:

@@ -96,16 +96,18 @@ class Dispatcher:
         finally:
             self._role = Role.STOPPED
             self._lanes = {}
+            self._task = None
 
     async def stop(self, seconds: float = GRACE_SECONDS) -> None:
         """Claim nothing more, give the calls under way so many seconds to end, then cut them short."""
         self._stopping.set()
         for lane in self._lanes.values():
             lane.wake()
-        if self._task is not None and not self._task.done():
-            await asyncio.wait({self._task}, timeout=seconds)
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        task = self._task
+        if task is not None:
+            await asyncio.wait({task}, timeout=seconds)
+            task.cancel()
+            await asyncio.wait({task})
 
     def wake(self, projects: Iterable[str]) -> None:
         """These projects have new purges; for the loop that runs the dispatcher."""

@@ -101,19 +101,11 @@ class MemoryQueue(Trouble):
 
     async def next_due_at(self, project: str) -> datetime | None:
         self.check("next_due_at")
-        return min((one.due_at for one in self._of(PurgeState.PENDING) if one.project == project), default=None)
+        return min((one.due_at for one in self._waiting(project)), default=None)
 
     async def claim(self, project: str, worker: str, now: datetime, limit: int) -> Sequence[Purge]:
         self.check("claim")
-        called = {one.src_image for one in self._of(PurgeState.CLAIMED) if one.project == project}
-        due = sorted(
-            (
-                one
-                for one in self._of(PurgeState.PENDING)
-                if one.project == project and one.due_at <= now and one.src_image not in called
-            ),
-            key=lambda one: (one.due_at, one.id),
-        )
+        due = sorted((one for one in self._waiting(project) if one.due_at <= now), key=lambda one: (one.due_at, one.id))
         same = [one for one in due if (one.action, one.deadline) == (due[0].action, due[0].deadline)][:limit]
         claimed = [replace(one, state=PurgeState.CLAIMED, attempts=one.attempts + 1) for one in same]
         for purge in claimed:
@@ -149,6 +141,11 @@ class MemoryQueue(Trouble):
     def _of(self, state: PurgeState) -> list[Purge]:
         return [purge for purge in self.purges.values() if purge.state is state]
 
+    def _waiting(self, project: str) -> list[Purge]:
+        """What could be claimed once it is due: no image that is in a call."""
+        called = {one.src_image for one in self._of(PurgeState.CLAIMED) if one.project == project}
+        return [one for one in self._of(PurgeState.PENDING) if one.project == project and one.src_image not in called]
+
     def _pending(self, project: str, image: str) -> dict[Action, Purge]:
         waiting = self._of(PurgeState.PENDING)
         return {one.action: one for one in waiting if (one.project, one.src_image) == (project, image)}
@@ -171,27 +168,39 @@ class MemoryQueue(Trouble):
         self._put(ended)
 
     def _put_back(self, settlement: Settlement, now: datetime) -> None:
-        purge = settlement.purge
+        purge, due_at = settlement.purge, settlement.due_at or now
         waiting = self._pending(purge.project, purge.src_image)
         heir = waiting.get(Action.DELETE) or waiting.get(purge.action)
         if heir is not None:
-            shorter = min(heir.deadline, purge.deadline) if purge.action is Action.DELETE else heir.deadline
-            since = heir.failing_since or settlement.failing_since
-            self._put(replace(heir, events=heir.events + purge.events, deadline=shorter, failing_since=since))
+            self._merge(settlement, heir, due_at)
             self._end(purge, PurgeState.SUPERSEDED, now, last_error=settlement.last_error, superseded_by=heir.id)
             return
-        if purge.action is Action.DELETE and Action.INVALIDATE in waiting:
-            self._end(waiting[Action.INVALIDATE], PurgeState.SUPERSEDED, now, superseded_by=purge.id)
+        absorbed = waiting.get(Action.INVALIDATE)
+        if absorbed is not None:
+            self._end(absorbed, PurgeState.SUPERSEDED, now, superseded_by=purge.id)
         self._put(
             replace(
                 self.purges[purge.id],
                 state=PurgeState.PENDING,
-                due_at=settlement.due_at or now,
+                due_at=due_at if absorbed is None else max(due_at, absorbed.due_at),
+                events=purge.events + (0 if absorbed is None else absorbed.events),
                 last_error=settlement.last_error,
                 failing_since=settlement.failing_since,
                 finished_at=None,
             )
         )
+
+    def _merge(self, settlement: Settlement, heir: Purge, due_at: datetime) -> None:
+        purge, failing = settlement.purge, settlement.failing_since is not None
+        merged = replace(
+            heir,
+            events=heir.events + purge.events,
+            deadline=min(heir.deadline, purge.deadline) if purge.action is Action.DELETE else heir.deadline,
+            due_at=max(heir.due_at, due_at) if failing else heir.due_at,
+            attempts=max(heir.attempts, purge.attempts) if failing else heir.attempts,
+            failing_since=heir.failing_since or settlement.failing_since,
+        )
+        self._put(merged)
 
 
 class MemoryBoard(Trouble):
@@ -214,7 +223,7 @@ class MemoryBoard(Trouble):
         if present is None:
             self.held[hold.project] = hold
         elif HoldKind.MANUAL is hold.kind or present.kind is HoldKind.AUTO:
-            self.held[hold.project] = replace(hold, since=present.since)
+            self.held[hold.project] = replace(hold, since=present.since) if hold.kind is present.kind else hold
 
     async def release(self, project: str) -> None:
         self.check("release")
