@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from support.stored import NOW, asked, at, claimed, pending, settled, states, stored, wanted
 
@@ -16,7 +18,7 @@ def image(number: int) -> str:
     return f"https://img.example.com/{number}.jpg"
 
 
-async def ended(engine: Engine, number: int, state: PurgeState, **more: object) -> Purge:
+async def ended(engine: Engine, number: int, state: PurgeState, **more: Any) -> Purge:
     """A purge that has come to this state the usual way."""
     (purge,) = await asked(engine, wanted(image(number), **more))
     if state is PurgeState.DROPPED:
