@@ -62,6 +62,7 @@ class AwsSns(Provider):
         stored_headers=frozenset({_MESSAGE_TYPE, _MESSAGE_ID, _TOPIC_ARN, _RAW_DELIVERY, "content-type"}),
         auth=("basic", "capability"),
         options=("public_keys", "topics", "bases", "key_encoding", "signature_algorithm", "emulator"),
+        signs_beside_auth=True,
         needs_secret=False,
     )
 

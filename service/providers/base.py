@@ -26,6 +26,7 @@ _OPTIONS = (  # settings that only some providers read: elsewhere they would do 
     "cdn_host",
     "cloud_name",
 )
+_OF_SIGNATURES = ("public_keys", "signature_algorithm", "tolerance")
 
 
 class SourceProblem(ValueError):
@@ -40,9 +41,10 @@ class SourceProblem(ValueError):
 class Info:
     """What the product says about a provider, in `image-relay providers` and its page.
 
-    `tolerance` is in seconds, None where the scheme signs no time. `auth` lists the settings of `auth:` it offers
-    beside or in place of its own signature. `stored_headers` (lower-case) is the allow-list of headers that are kept;
-    it holds no credential. `options` are the source settings only this kind of provider reads.
+    `tolerance` is in seconds, None where the scheme signs no time. `auth` lists the settings of `auth:` it offers in
+    place of its own signature, or beside it where `signs_beside_auth`. `stored_headers` (lower-case) is the allow-list
+    of headers that are kept; it holds no credential. `options` are the source settings only this kind of provider
+    reads.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Info:
     stored_headers: frozenset[str]
     auth: tuple[str, ...] = ("capability",)
     options: tuple[str, ...] = ()
+    signs_beside_auth: bool = False
     needs_secret: bool = True
     success_status: int = 200
 
@@ -79,6 +82,10 @@ class Provider(ABC):
         for option in _OPTIONS:
             if getattr(source, option) and option not in self.info.options:
                 raise SourceProblem(option, f"{self.info.name} has no such option")
+        if self.credential is not None and not self.info.signs_beside_auth:
+            for option in _OF_SIGNATURES:
+                if getattr(source, option) not in (None, []):
+                    raise SourceProblem(option, "with `auth:` no signature is looked at, so this would do nothing")
         if not all(source.secrets):
             raise SourceProblem("secrets", "an empty secret would let everybody in")
         if self.credential is not None and not source.secrets:

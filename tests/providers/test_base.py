@@ -75,6 +75,24 @@ def test_secrets(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("contentful", "tolerance", 60.0),
+        ("sanity", "tolerance", 0.0),
+        ("cloudinary", "signature_algorithm", "sha1"),
+        ("standard-webhooks", "public_keys", secrets("fake")),
+    ],
+)
+def test_a_credential_leaves_nothing_to_what_signatures_need(name: str, option: str, value: Any) -> None:
+    settings = {"auth": AUTHS["capability"], option: value}
+    assert problem(name, **settings) == (option, "with `auth:` no signature is looked at, so this would do nothing")
+
+
+def test_amazon_s_signature_is_looked_at_beside_a_credential() -> None:
+    assert make("aws-sns", auth=AUTHS["capability"], secrets=secrets("fake"), tolerance=60.0).tolerance == 60
+
+
 @pytest.mark.parametrize("name", PROVIDERS)
 def test_a_usual_source_is_warned_of_nothing(name: str) -> None:
     provider = make(name)
