@@ -18,6 +18,7 @@ NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 Name = Annotated[str, Meta(pattern=NAME)]
 Seconds = Annotated[float, Meta(ge=0, le=86_400 * 366)]
 Count = Annotated[int, Meta(ge=1)]
+Days = Annotated[int, Meta(ge=1, le=3650)]
 
 
 class Auth(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -62,13 +63,16 @@ class Source(Struct, frozen=True, kw_only=True):
     ] = field(default_factory=list)
     auth: Auth | None = None
     tolerance: Annotated[
-        Seconds | None, Meta(description="Seconds a signed time may be off, either way; else the provider's default.")
+        Annotated[float, Meta(ge=1, le=86_400 * 366)] | None,
+        Meta(description="Seconds a signed time may be off, either way; else the provider's default."),
     ] = None
     settle: Annotated[Seconds, Meta(description="Seconds between the event and the purge.")] = 2.0
     projects: Annotated[
         list[str] | None, Meta(description="Names from the root's `projects`; may be left out while there is one.")
     ] = None
-    rules: Annotated[list[Rule] | None, Meta(description="Left out: the default rule.")] = None
+    rules: Annotated[
+        Annotated[list[Rule], Meta(min_length=1)] | None, Meta(description="Left out: the default rule.")
+    ] = None
     topics: Annotated[list[str], Meta(description="Topic ARNs that may speak.")] = field(default_factory=list)
     bases: Annotated[dict[str, str], Meta(description="Bucket to base URL: makes URLs of object keys.")] = field(
         default_factory=dict
@@ -119,7 +123,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """What one request may cost."""
 
     body_bytes: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
-    body_seconds: Seconds = 15.0
+    body_seconds: Annotated[float, Meta(ge=1, le=3600)] = 15.0
     events_per_request: Count = 5000
     urls_per_asset: Count = 32
 
@@ -127,18 +131,18 @@ class Limits(Struct, frozen=True, kw_only=True):
 class Dispatch(Struct, frozen=True, kw_only=True):
     """How purges are sent. Durations in seconds."""
 
-    max_age: Seconds = 72 * 3600.0
+    max_age: Annotated[float, Meta(ge=60, le=86_400 * 366)] = 72 * 3600.0
     concurrency: Annotated[int, Meta(ge=1, le=256)] = 16
-    probe_every: Seconds = 300.0
-    timeout: Annotated[float, Meta(gt=0, le=120)] = 20.0
+    probe_every: Annotated[float, Meta(ge=1, le=86_400)] = 300.0
+    timeout: Annotated[float, Meta(ge=1, le=120)] = 20.0
 
 
 class Retention(Struct, frozen=True, kw_only=True):
     """How long finished work stays to be looked at, in days; refused requests are kept by count."""
 
-    receipts: Count = 30
-    purges: Count = 30
-    dead: Count = 365
+    receipts: Days = 30
+    purges: Days = 30
+    dead: Days = 365
     refused: Count = 1000
 
 

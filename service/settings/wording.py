@@ -46,8 +46,6 @@ def choice_words(kind: inspect.LiteralType | inspect.EnumType) -> list[str]:
 
 def _range(kind: inspect.IntType | inspect.FloatType) -> str:
     low, high = kind.ge, kind.le
-    if kind.gt is not None:
-        return f" above {kind.gt:g}" + (f" and up to {high:g}" if high is not None else "")
     if low is not None and high is not None:
         return f" from {low:.0f} to {high:.0f}"
     return f" of at least {low:.0f}" if low is not None else ""

@@ -16,6 +16,7 @@ from service.domain.errors import ConfigInvalid, Problem
 from service.settings.substitution import RESERVED, protect, restore
 
 MAX_DEPTH = 32
+_TOO_DEEP = f"is nested more than {MAX_DEPTH} levels deep"
 
 # libyaml where PyYAML was built with it; both give the same events.
 _LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -118,6 +119,8 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     lines = text.splitlines() or [""]
     mark = error.problem_mark or error.context_mark
     line = min(mark.line + 1, len(lines)) if mark else 1
+    if error.problem == "exceeded maximum nesting depth":  # libyaml 0.2.6 reads ahead, and has a limit of its own
+        return Problem("", _TOO_DEEP, line)
     message = f"is not valid YAML: {error.problem or error.context}"
     if error.context and error.context_mark and error.context_mark.line + 1 != line:
         message += f" ({error.context} from line {error.context_mark.line + 1} on)"
@@ -177,7 +180,7 @@ class _Builder:
 
     def _begin(self, event: yaml.CollectionStartEvent, mark: Mark) -> None:
         if len(self._open) >= MAX_DEPTH:
-            raise ConfigInvalid([Problem("", f"is nested more than {MAX_DEPTH} levels deep", mark.line)])
+            raise ConfigInvalid([Problem("", _TOO_DEEP, mark.line)])
         flaw = _tag_flaw(event.tag)
         self._open.append(_Frame(mark, isinstance(event, yaml.MappingStartEvent), flaw))
 

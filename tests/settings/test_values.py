@@ -85,6 +85,7 @@ def test_a_value(read: Read, line: str, expected: Mapping[str, object]) -> None:
         ("settle: .nan", "settle", f"{SECONDS}, not '.nan'"),
         ("settle: inf", "settle", f"{SECONDS}, not 'inf'"),
         ("settle: " + "9" * 5000, "settle", f"{SECONDS}, not '{'9' * 40}'"),
+        ("tolerance: 0", "tolerance", "must be a number from 1 to 31622400, not '0'"),
         ("settle: ''", "settle", "is empty: give a value or leave the key out"),
         ("settle: [1]", "settle", f"{SECONDS}, not a list"),
         ("settle: ${TOKEN}", "settle", SECONDS + ", not the value of ${TOKEN}"),
@@ -138,6 +139,7 @@ def test_a_value(read: Read, line: str, expected: Mapping[str, object]) -> None:
         ("projects: [shoop]", "projects[0]", "there is no project 'shoop', did you mean 'shop'?"),
         ("projects: []", "projects", "is an empty list: name at least one project, or leave the key out"),
         ("rules: [{projects: [other]}]", "rules[0].projects[0]", "there is no project 'other'"),
+        ("rules: []", "rules", "is an empty list: give at least one, or leave the key out"),
         ("rules: [x]", "rules[0]", "must be a mapping, not text"),
         ("rules: [~]", "rules[0]", "must be a mapping, not nothing"),
         (
