@@ -29,7 +29,7 @@ from service.providers.credentials import CAPABILITY_HEADER
 from service.providers.keys import certificate_key
 from service.providers.verification import verify
 
-HOSTILE = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+HOSTILE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 # Words that make a parser go further than noise would.
 WORDS = [
