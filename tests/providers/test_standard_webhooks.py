@@ -128,6 +128,7 @@ def test_svix_s_own_names() -> None:
         b"whsk_" + base64.b64encode(RAW_PRIVATE),
         b"whsk_" + base64.b64encode(RAW_PRIVATE + RAW_PUBLIC) + b"\n",
     ],
+    ids=["PEM", "whsk", "whsk of both halves"],
 )
 def test_ed25519_in_every_spelling_of_its_keys(settings: Mapping[str, Any], key: bytes) -> None:
     provider = make("standard-webhooks", **settings)
