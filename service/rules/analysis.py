@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypeVar
@@ -14,12 +14,14 @@ from jinja2 import Environment, TemplateError, TemplateSyntaxError, meta, nodes
 from jinja2.parser import Parser
 
 from service.domain.errors import RuleFailed
+from service.domain.events import AssetKind
 from service.rules.filters import FILTERS, lookup_in
 from service.rules.scope import ASSET_ATTRIBUTES, NAMES
 from service.rules.tables import path_problem
 
 _FILE_TAGS = {nodes.Include: "include", nodes.Import: "import", nodes.FromImport: "from", nodes.Extends: "extends"}
 _DICT_METHODS = frozenset(name for name in dir(dict) if not name.startswith("_"))
+_KINDS = tuple(kind.value for kind in AssetKind)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 _SIGNATURES = {name: inspect.signature(function) for name, function in {**FILTERS, "lookup": lookup_in({})}.items()}
 
@@ -94,7 +96,7 @@ def _examine(environment: Environment, tree: nodes.Template) -> Findings:
         return Findings(problems=(str(error),))
     problems += [_unknown("name", name, NAMES) for name in sorted(names.difference(NAMES))]
     if "asset" in names:
-        problems += _unknown_attributes(tree)
+        problems += [*_unknown_attributes(tree), *_unknown_kinds(tree)]
     problems += _shadowed_keys(tree)
     return Findings(names, frozenset(tables), tuple(problems))
 
@@ -119,6 +121,25 @@ def _unknown_attributes(tree: nodes.Template) -> Iterator[str]:
             continue
         if isinstance(attribute, str) and attribute not in ASSET_ATTRIBUTES:
             yield _unknown("attribute of asset", attribute, ASSET_ATTRIBUTES)
+
+
+def _unknown_kinds(tree: nodes.Template) -> Iterator[str]:
+    """A kind that no event has, compared with `asset.kind`: the rule would never apply, and nobody would be told."""
+    for node in tree.find_all(nodes.Compare):
+        if not (isinstance(node.expr, nodes.Getattr) and node.expr.attr == "kind" and _root(node.expr) == "asset"):
+            continue
+        for operand in node.ops:
+            for kind in _compared(operand):
+                if isinstance(kind, str) and kind not in _KINDS:
+                    yield _unknown("asset.kind", kind, _KINDS)
+
+
+def _compared(operand: nodes.Operand) -> Sequence[object]:
+    """The constants one is held against: Jinja has folded a list of them into one by now."""
+    other = _constant(operand.expr)
+    if operand.op in ("in", "notin"):
+        return other if isinstance(other, (list, tuple)) else ()
+    return (other,) if operand.op in ("eq", "ne") else ()
 
 
 def _shadowed_keys(tree: nodes.Template) -> Iterator[str]:
@@ -189,4 +210,4 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {what} {name!r}{hint}"
 
 
-_SHORT_LISTS = (NAMES, ASSET_ATTRIBUTES)
+_SHORT_LISTS = (NAMES, ASSET_ATTRIBUTES, _KINDS)
