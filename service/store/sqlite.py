@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 from service.domain.errors import StoreUnavailable
 from service.store.engine import Tx, load_statements
 from service.store.migrate import require_current, upgrade_sqlite
-from service.store.sqlite_file import Connection, DatabaseFile
+from service.store.sqlite_file import DatabaseFile
 
 T = TypeVar("T")
 
@@ -88,10 +88,10 @@ class SqliteEngine:
         self._statements = load_statements("sqlite", "sqlite3")
         self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
-        self._writer: Connection | None = None
+        self._writer: sqlite3.Connection | None = None
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="relay-store-read")
         self._reader = threading.local()
-        self._reading: set[Connection] = set()
+        self._reading: set[sqlite3.Connection] = set()
         self._lock_file: int | None = None
         self._ended = False
         self._closed = False
@@ -116,7 +116,7 @@ class SqliteEngine:
         try:
             if upgrade:
                 self._file.create()
-            elif self._file.identity() is None:
+            elif not self._file.exists():
                 raise StoreUnavailable(f"there is no store {self.path}: `image-relay db upgrade` makes it")
             connection = self._file.connect()
             try:
@@ -127,6 +127,7 @@ class SqliteEngine:
             except BaseException:
                 connection.close()
                 raise
+            self._file.remember()
             self._writer = connection
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(
@@ -209,8 +210,7 @@ class SqliteEngine:
             current = None
             connection.execute("COMMIT")
         except Exception as error:
-            # The connection's state is anybody's guess: closing it rolls back, the next transaction opens another.
-            self._disconnect()
+            self._roll_back()
             if not begun or (isinstance(error, sqlite3.Error) and not isinstance(error, _OF_THE_JOB)):
                 self.stats.failures += 1
                 return _Failure(StoreUnavailable(f"the store {self.path} cannot commit: {error}"), None, begun)
@@ -219,18 +219,19 @@ class SqliteEngine:
         self.stats.jobs += len(jobs)
         return None
 
-    def _current_writer(self) -> Connection:
-        """The connection, opened anew after an error, or when another file has taken the place of the one it has.
-
-        A commit to a file that was deleted succeeds, and is gone with the process.
-        """
-        if self._writer is not None and self._writer.identity != self._file.identity():
-            self._disconnect()
+    def _current_writer(self) -> sqlite3.Connection:
+        self._file.check()
         if self._writer is None:
-            connection = self._file.connect()
-            self._writer = connection
-            require_current(connection)
+            self._writer = self._file.connect()
         return self._writer
+
+    def _roll_back(self) -> None:
+        """Back to a connection without a transaction, or to none, in place of which the next transaction opens one."""
+        try:
+            if self._writer is not None and self._writer.in_transaction:  # some errors have rolled it back already
+                self._writer.execute("ROLLBACK")
+        except sqlite3.Error:
+            self._disconnect()
 
     def _disconnect(self) -> None:
         connection, self._writer = self._writer, None
@@ -264,18 +265,16 @@ class SqliteEngine:
             self._drop_reader()
             raise StoreUnavailable(f"the store {self.path} cannot be read: {error}") from error
 
-    def _current_reader(self) -> Connection:
-        connection: Connection | None = getattr(self._reader, "connection", None)
-        if connection is not None and connection.identity != self._file.identity():
-            self._drop_reader()
-            connection = None
+    def _current_reader(self) -> sqlite3.Connection:
+        self._file.check()
+        connection: sqlite3.Connection | None = getattr(self._reader, "connection", None)
         if connection is None:
             connection = self._reader.connection = self._file.connect(read_only=True)
             self._reading.add(connection)
         return connection
 
     def _drop_reader(self) -> None:
-        connection: Connection | None = getattr(self._reader, "connection", None)
+        connection: sqlite3.Connection | None = getattr(self._reader, "connection", None)
         if connection is not None:
             self._reader.connection = None
             self._reading.discard(connection)

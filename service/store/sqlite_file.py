@@ -16,17 +16,13 @@ _WAL_BYTES = 64 * 1024 * 1024
 _RETRY_SECONDS = 0.02
 
 
-class Connection(sqlite3.Connection):
-    """A connection that knows which file (device and inode) it has open."""
-
-    identity: tuple[int, int] | None = None
-
-
 class DatabaseFile:
     """A SQLite database by its path. `sqlite3.Error` and OSError pass through: their meaning is the caller's."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._names = [f"{path}{suffix}" for suffix in ("", "-wal", "-shm")]
+        self._identity: tuple[int, int] | None = None
         self._uri = path.absolute().as_uri() + "?mode=rw"  # never create: a file that went missing is no empty store
 
     def create(self) -> None:
@@ -40,17 +36,36 @@ class DatabaseFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
-    def identity(self) -> tuple[int, int] | None:
-        """Which file is at the path now, None for none."""
+    def exists(self) -> bool:
+        return self._at_path() is not None
+
+    def remember(self) -> None:
+        """From now on `check` knows the file that is at the path."""
+        self._identity = self._at_path()
+
+    def check(self) -> None:
+        """Raises StoreUnavailable unless the file at the path is the one that was remembered, and can be written.
+
+        A commit to a file that was deleted succeeds, and is gone with the process. To open a second database at the
+        path of the first, beside its log, is how databases get corrupted: that takes a restart. And SQLite writes to
+        `-shm` through memory: where the file has become read-only, the kernel's answer is SIGBUS, not an error.
+        """
+        if self._at_path() != self._identity:
+            raise StoreUnavailable("the file was deleted, moved or replaced: put it back, or restart the relay")
+        for name in self._names:
+            if not os.access(name, os.W_OK) and os.path.lexists(name):
+                raise StoreUnavailable(f"{name} cannot be written")
+
+    def _at_path(self) -> tuple[int, int] | None:
+        """Device and inode."""
         try:
             found = os.stat(self.path)  # noqa: PTH116 - once a transaction: half the cost of Path.stat
         except OSError:
             return None
         return found.st_dev, found.st_ino
 
-    def connect(self, *, read_only: bool = False) -> Connection:
+    def connect(self, *, read_only: bool = False) -> sqlite3.Connection:
         """A new connection in autocommit mode, usable from one thread at a time."""
-        identity = self.identity()
         connection = sqlite3.connect(
             self._uri,
             uri=True,
@@ -58,10 +73,8 @@ class DatabaseFile:
             isolation_level=None,
             check_same_thread=False,
             cached_statements=256,
-            factory=Connection,
         )
         try:
-            connection.identity = identity
             connection.row_factory = sqlite3.Row
             if read_only:
                 connection.execute("PRAGMA query_only=ON")
