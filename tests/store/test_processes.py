@@ -1,0 +1,122 @@
+"""Several real processes on one store, and one that is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from service.store.inbox import Inbox
+from service.store.purges import Purges
+from service.store.queue import Queue
+from service.store.sqlite import SqliteEngine
+
+OPEN = """
+import asyncio, sys
+from service.store import open_store
+
+async def main():
+    sys.stdin.readline()
+    engine = await open_store(sys.argv[1])
+    print(len(engine.applied), engine.try_lead(), flush=True)
+    sys.stdin.readline()
+    await engine.close()
+
+asyncio.run(main())
+"""
+
+LOAD = """
+import asyncio, sys
+from support.stored import Rules, claimed, event, receipt
+from service.store import open_store
+from service.store.inbox import Inbox
+
+async def main():
+    engine = await open_store(sys.argv[1])
+    inbox = Inbox(engine)
+
+    async def sender(name):
+        number = 0
+        while True:
+            number += 1
+            url = f"/{name}/{number}.png"
+            stored = await inbox.accept(receipt(url), [event(url, id=url)], Rules())
+            print(stored.id, url, flush=True)
+            if number % 10 == 0:
+                await claimed(engine)
+
+    await asyncio.gather(*(sender(n) for n in range(8)))
+
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def python(code: str, url: str) -> Iterator[subprocess.Popen[str]]:
+    root = Path(__file__).parents[2]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")])}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, url],
+        env=environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def say(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def heard(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    assert process.stderr is not None
+    line = process.stdout.readline()
+    assert line, process.stderr.read()
+    return line.strip()
+
+
+def test_processes_that_start_at_once_all_open_a_new_store_and_one_leads(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'relay.db'}"
+    with python(OPEN, url) as one, python(OPEN, url) as two, python(OPEN, url) as three:
+        processes = (one, two, three)
+        for process in processes:
+            say(process)
+        answers = sorted(heard(process).split() for process in processes)
+        assert [applied for applied, _ in answers] == ["0", "0", "1"]
+        assert sorted(leads for _, leads in answers) == ["False", "False", "True"]
+        for process in processes:
+            say(process)
+            assert process.wait(10) == 0
+
+
+async def test_a_writer_that_is_killed_in_mid_load_has_stored_all_it_acknowledged(tmp_path: Path) -> None:
+    path = tmp_path / "relay.db"
+    acked: dict[str, str] = {}
+    for enough in (60, 150):
+        with python(LOAD, f"sqlite:///{path}") as process:
+            for _ in range(enough):
+                receipt_id, image = heard(process).split()
+                acked[receipt_id] = image
+            process.send_signal(signal.SIGKILL)
+            rest = process.communicate()[0].splitlines()
+            acked |= dict(line.split() for line in rest if line.endswith(".png"))
+    engine = await SqliteEngine.open(path)
+    queue = Queue(engine)
+    await queue.recover()
+    received = {receipt.id for receipt in await Inbox(engine).list(limit=100_000)}
+    waiting = {purge.src_image for purge in await Purges(engine).list(state="pending", limit=100_000)}
+    assert set(acked) <= received
+    assert set(acked.values()) <= waiting
+    await engine.close()

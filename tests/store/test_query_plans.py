@@ -1,0 +1,59 @@
+"""What runs for every webhook, call or minute finds its rows by an index, however large the tables have grown."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from service.store.engine import load_statements
+from service.store.migrate import upgrade_sqlite
+
+STATEMENTS = load_statements("sqlite", "sqlite3")
+
+# The rest are listings, of a page of a table or of a small one.
+LISTINGS = {"list_receipts", "list_purges", "list_tokens", "list_holds", "list_quotas", "prune_quotas"}
+
+SMALL = {
+    "count_purges": "counts what waits, which is what it scans: the partial indexes hold nothing else",
+    "claimed_purges": "the partial index holds what is in a call",
+    "pending_projects": "one step along the index a project",
+}
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:")) as opened:
+        upgrade_sqlite(opened)
+        yield opened
+
+
+def plan(connection: sqlite3.Connection, statement: str) -> list[str]:
+    sql = STATEMENTS[statement]
+    parameters = dict.fromkeys(re.findall(r":(\w+)", sql), 1)
+    return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+
+
+@pytest.mark.parametrize("statement", sorted(set(STATEMENTS) - LISTINGS - set(SMALL)))
+def test_no_table_is_scanned(connection: sqlite3.Connection, statement: str) -> None:
+    steps = plan(connection, statement)
+    scans = [
+        step for step in steps if step.startswith("SCAN") and not re.match(r"SCAN (\(subquery-|lane|SUBQUERY)", step)
+    ]
+    assert scans == [], steps
+
+
+@pytest.mark.parametrize("statement", sorted(SMALL))
+def test_what_scans_an_index_scans_a_partial_one(connection: sqlite3.Connection, statement: str) -> None:
+    indexes = "purges_pending|purges_due|purges_claimed|purges_dead"
+    for step in plan(connection, statement):
+        if step.startswith("SCAN purges"):
+            assert re.match(rf"SCAN purges USING (COVERING )?INDEX ({indexes})$", step), step
+
+
+@pytest.mark.parametrize("statement", ["head_of_lane", "next_due_at", "claim", "expired_purges", "expired_dead_purges"])
+def test_the_first_of_many_is_found_without_sorting_them(connection: sqlite3.Connection, statement: str) -> None:
+    assert not [step for step in plan(connection, statement) if "TEMP B-TREE" in step]
