@@ -115,9 +115,8 @@ def _print_receipt(receipt: Receipt, body: bytes, purges: Sequence[tuple[Purge, 
         print_event(number, entry["event"], entry["rules"])
     for purge, rule in purges:
         click.echo(f"\npurge {purge.id}: {purge.state}, {purge.action} {plain(purge.src_image)}")
-        click.echo(
-            f"  of {plain(purge.project)}, by {plain(rule)}" + (f": {plain(e)}" if (e := purge.last_error) else "")
-        )
+        error = f": {plain(purge.last_error)}" if purge.last_error else ""
+        click.echo(f"  of {plain(purge.project)}, by rule '{plain(rule)}'{error}")
 
 
 @command.command("replay")

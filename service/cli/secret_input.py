@@ -27,11 +27,11 @@ def read_secret(what: str, file: Path | None, *, stdin: bool) -> Secret:
 def _standard_input(what: str) -> str:
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise CommandFailed(f"standard input is larger than 64 KiB: that is no {what.lower()}")
+        raise CommandFailed(f"standard input is larger than 64 KiB: that is no {what}")
     try:
         text = data.decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
         raise CommandFailed("standard input is not UTF-8 text") from None
     if not text:
-        raise CommandFailed(f"there is no {what.lower()} on standard input")
+        raise CommandFailed(f"there is no {what} on standard input")
     return text

@@ -24,7 +24,9 @@ def print_event(number: int, event: Mapping[str, Any], rules: Iterable[Mapping[s
 
 
 def _print_rule(rule: Mapping[str, Any]) -> None:
-    click.echo(f"  {'✓' if rule['matched'] else '✗'} {plain(rule['rule'])}: {plain(rule['error'] or rule['why'])}")
+    # A rule that failed gave nothing, even where its condition holds.
+    mark = "✓" if rule["matched"] and rule["error"] is None else "✗"
+    click.echo(f"  {mark} {plain(rule['rule'])}: {plain(rule['error'] or rule['why'])}")
     for image in rule["images"]:
         source = image["template"] if image["url"] is None else f"{image['template']}, url = {image['url']}"
         click.echo(f"      {plain(image['src_image'])}  → {plain(image['project'])}")

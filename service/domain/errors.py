@@ -36,6 +36,7 @@ class Refused(RelayError):
 
     def __init__(self, reason: str, message: str = "") -> None:
         super().__init__(message or reason.replace("_", " "), reason=reason)
+        self.told = f"{reason}: {message}" if message else reason
 
 
 class Unreadable(RelayError):

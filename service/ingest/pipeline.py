@@ -118,7 +118,7 @@ class Pipeline:
             id=new_id("rcp", now),
             source=self.name,
             status=ReceiptStatus.REFUSED,
-            reason=shown(f"{error.reason}: {error}"),
+            reason=shown(error.told),
             scheme=None,
             method=request.method,
             path=self._stored_path(request),

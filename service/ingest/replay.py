@@ -65,7 +65,7 @@ async def _verified_now(receipt: Receipt, request: RawRequest, pipeline: Pipelin
         key = None if url is None or network is None else await network.key(url, receipt.received_at)
         return pipeline.verify(request, receipt.received_at, key)
     except Refused as error:
-        raise CommandFailed(f"{receipt.id} is still refused: {error.reason}: {error}") from None
+        raise CommandFailed(f"{receipt.id} is still refused: {error.told}") from None
 
 
 async def _confirm(receipt: Receipt, confirmation: Confirmation, network: Network | None) -> None:

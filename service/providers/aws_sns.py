@@ -75,6 +75,12 @@ class AwsSns(Provider):
         self._bases = bases_of(source)
         self._public_keys = _public_keys(source)
 
+    @classmethod
+    def warnings(cls, source: Source) -> list[str]:
+        if source.rules is None and not source.bases:
+            return ["without `bases` an S3 object has no URL: the default rule purges nothing for it"]
+        return []
+
     def verify(self, request: RawRequest, now: datetime, key: bytes | None = None) -> Authentic:
         if self.credential is None:
             return self.verify_signature(request, now, key)
@@ -174,8 +180,8 @@ class AwsSns(Provider):
     def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
         if signing_key is None:
             raise CommandFailed(
-                "Amazon alone has Amazon's key: give an RSA private key (PEM) to sign with, and its public half to the "
-                "source as public_keys"
+                "Amazon alone has Amazon's key: give an RSA private key (PEM) with --signing-key, and its public half "
+                "to the source as public_keys"
             )
         topic = next(iter(self._topics.values()))
         endpoint = topic.endpoint if self._emulator is None else self._emulator.base

@@ -157,7 +157,9 @@ def _trusted(request: Verified) -> Mapping[str, str]:
 def _kind(topic: str | None, entity: dict[str, Any]) -> AssetKind | Ignored:
     if topic is None:
         entity_type = json_body.text(entity, "sys", "type")
-        return _KINDS_BY_TYPE.get(entity_type or "", Ignored(f"about an entity of type {entity_type}, not an asset"))
+        if entity_type is None:
+            return Ignored("not about an asset: the body has no sys.type")
+        return _KINDS_BY_TYPE.get(entity_type, Ignored(f"about an entity of type {entity_type}, not an asset"))
     _, _, subject = topic.partition(".")
     entity_type, _, action = subject.partition(".")
     if entity_type != "Asset":

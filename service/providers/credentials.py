@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -16,6 +17,8 @@ from itsdangerous import BadData, URLSafeSerializer
 from service.domain.errors import Refused
 from service.domain.requests import Authentic, RawRequest
 from service.settings.model import Auth, Source
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # https://www.rfc-editor.org/rfc/rfc9110#name-field-names
 
 HIDDEN = "***"  # stands in a stored path where a credential was
 CAPABILITY_HEADER = ":capability"  # no real header can have this name; the endpoint puts the URL's key here
@@ -41,6 +44,10 @@ def auth_kind(auth: Auth) -> tuple[str, str]:
     if len(chosen) != 1:
         raise ValueError(f"give exactly one of {', '.join(Auth.__struct_fields__)}")
     kind, value = chosen[0]
+    if kind == "header" and not _HEADER_NAME.fullmatch(str(value)):
+        raise ValueError(f"{value!r} is no header's name")
+    if kind == "basic" and ":" in str(value):
+        raise ValueError("a user name for HTTP Basic has no colon")
     return kind, value if isinstance(value, str) else ""
 
 

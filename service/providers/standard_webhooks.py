@@ -110,7 +110,7 @@ class StandardWebhooks(Provider):
             version, signature = "v1", hmac_sha256(self._hmac_keys[0], message)
         else:
             raise CommandFailed(
-                "this source knows public keys alone: give the private one (PEM or whsk_…) to sign with"
+                "this source knows public keys alone: give the private one (PEM or whsk_…) with --signing-key"
             )
         headers = {
             f"{prefix}-id": message_id,

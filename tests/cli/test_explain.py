@@ -168,7 +168,10 @@ def test_what_a_rule_did_not_match_and_one_that_failed(relay: Relay) -> None:
     assert "rule 'broken'" in document["status_reason"]
     assert [(rule["matched"], bool(rule["error"])) for rule in document["rules"]] == [(False, False), (True, True)]
     assert document["requests"] == []
-    assert "unmatched; rule 'broken'" in relay.run("explain", "payload.json").out
+    shown = relay.run("explain", "payload.json").out
+    assert "unmatched; rule 'broken'" in shown
+    assert "✗ others: " in shown
+    assert "✗ broken: " in shown, "a rule that failed gave nothing, although its condition holds"
 
 
 def test_what_vercel_would_never_take_is_shown_and_not_sent(relay: Relay) -> None:

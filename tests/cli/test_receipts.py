@@ -77,7 +77,7 @@ def test_show(relay: Relay, ids: dict[str, str]) -> None:
         "✓ products: ",
         "from {{ url | site_path }}, url = " + LAMP,
         "pending, delete /products/lamp.jpg",
-        "of shop, by products",
+        "of shop, by rule 'products'",
     ):
         assert part in shown
     refused = relay.run("receipts", "show", ids["refused"]).out
@@ -115,7 +115,7 @@ def test_what_vercel_would_never_take_is_shown_with_its_reason(relay: Relay) -> 
     taken = relay.take(relay.signed("https://img.example.com/products/*.jpg"))
     shown = relay.run("receipts", "show", taken.id).out
     assert "never sent: the source image holds *" in shown
-    assert "of shop, by products: the source image holds *" in shown
+    assert "of shop, by rule 'products': the source image holds *" in shown
 
 
 def test_an_unknown_receipt(relay: Relay, ids: dict[str, str]) -> None:

@@ -23,6 +23,7 @@ from support.senders import (
     read,
     rsa_key,
     secrets,
+    source,
     verified,
     with_key_of_path,
 )
@@ -43,8 +44,10 @@ from service.domain import events
 from service.domain.errors import CommandFailed, Refused, Unreadable
 from service.domain.events import Confirmation, Ignored, Notification
 from service.domain.requests import RawRequest
+from service.providers.aws_sns import AwsSns
 from service.providers.base import Provider, Sample
 from service.providers.verification import verify
+from service.settings.model import Rule
 
 OTHER_TOPIC = "arn:aws:sns:eu-west-1:999999999999:pictures"
 EMULATOR = "http://127.0.0.1:4566"
@@ -409,6 +412,19 @@ def test_every_partition_of_amazon_s_has_its_own_host(topic: str, host: str) -> 
     provider = make("aws-sns", topics=[topic], public_keys=[])
     request = provider.sign(Sample(PUT.encode()), PATH, NOW, private_pem(rsa_key()))
     assert provider.key_url(request) == f"https://{host}/SimpleNotificationService-{'0' * 32}.pem"
+
+
+@pytest.mark.parametrize(
+    ("settings", "warned"),
+    [
+        ({"bases": {}}, True),
+        ({"bases": {}, "rules": [Rule(src_images=["/files/{{ asset.key }}"])]}, False),
+        ({}, False),
+    ],
+)
+def test_objects_that_nobody_can_make_urls_of_are_warned_of(settings: Mapping[str, Any], warned: bool) -> None:
+    warning = "without `bases` an S3 object has no URL: the default rule purges nothing for it"
+    assert AwsSns.warnings(source("aws-sns", **settings)) == [warning] * warned
 
 
 def test_only_a_private_key_signs_a_sample() -> None:

@@ -140,7 +140,7 @@ def test_topics(topic: str | None, kind: str) -> None:
         (asset(), "ContentManagement.Entry.publish", "topic ContentManagement.Entry.publish is not about an asset"),
         (asset(), "nonsense", "topic nonsense is not about an asset"),
         (asset(type="Entry"), None, "about an entity of type Entry, not an asset"),
-        ({}, None, "about an entity of type None, not an asset"),
+        ({}, None, "not about an asset: the body has no sys.type"),
     ],
 )
 def test_what_is_not_about_an_asset(entity: Any, topic: str | None, why: str) -> None:

@@ -143,6 +143,21 @@ def test_exactly_one_scheme_is_chosen(auth: Auth) -> None:
     assert found.value.key == "auth"
 
 
+@pytest.mark.parametrize(
+    ("auth", "message"),
+    [
+        (Auth(header="X Relay Key"), "'X Relay Key' is no header's name"),
+        (Auth(header="X-Relay-Key:"), "'X-Relay-Key:' is no header's name"),
+        (Auth(header="Schlüssel"), "'Schlüssel' is no header's name"),
+        (Auth(basic="a:b"), "a user name for HTTP Basic has no colon"),
+    ],
+)
+def test_what_no_request_can_carry_is_a_problem(auth: Auth, message: str) -> None:
+    with pytest.raises(SourceProblem) as found:
+        build(NAME, Source(provider="contentful", auth=auth, secrets=[Secret("fake")]))
+    assert (found.value.key, str(found.value)) == ("auth", message)
+
+
 def test_a_source_without_auth_has_no_credential() -> None:
     assert StaticCredential.of(NAME, Source(provider="x")) is None
 
