@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TypeVar
 
 import structlog
@@ -19,9 +18,11 @@ log = structlog.get_logger()
 
 async def pause(event: asyncio.Event, seconds: float | None) -> None:
     """Until the event is set or the time is over; None: however long that takes."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
+    waiting = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({waiting}, timeout=seconds)
+    finally:
+        waiting.cancel()
 
 
 async def insist(job: Callable[[], Awaitable[T]], what: str, *, stopping: asyncio.Event, random: Random) -> T:

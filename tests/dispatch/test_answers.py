@@ -70,6 +70,35 @@ def test_a_purge_waits_until_it_has_settled() -> None:
     simulate(main)
 
 
+def test_what_was_stored_before_the_start_settles_too() -> None:
+    async def main() -> None:
+        bench = Bench()
+        bench.queue.add("shop", "/a.jpg", settle=2.5)
+        async with bench.running():
+            await until(lambda: all_in(bench, PurgeState.DONE, 1))
+        assert [call.at for call in bench.vercel.calls] == [2.5]
+
+    simulate(main)
+
+
+def test_purges_that_are_dropped_just_before_they_are_claimed_are_no_call() -> None:
+    async def main() -> None:
+        bench = Bench()
+        claim = bench.queue.claim
+
+        async def drop_and_claim(*arguments: Any) -> Any:
+            bench.queue.purges.clear()
+            return await claim(*arguments)
+
+        bench.queue.claim = drop_and_claim  # type: ignore[method-assign,assignment]  # an operator at work
+        bench.queue.add("shop", "/a.jpg")
+        async with bench.running():
+            await asyncio.sleep(5)
+        assert (bench.vercel.calls, bench.queue.claims) == ([], [("shop", 0)])
+
+    simulate(main)
+
+
 def test_a_webhook_is_a_call_at_once() -> None:
     async def main() -> None:
         bench = Bench()
