@@ -25,9 +25,23 @@ from service.testing.fake_vercel import FakeVercel, create_fake_vercel
 )
 @click.option("--project", "projects", multiple=True, help="A project that is known; may be repeated. Any if left out.")
 @click.option("--answers", help="A JSON list of answers to give to the next calls, or the name of a file with one.")
+@click.option(
+    "--max-src-image-bytes",
+    type=click.IntRange(1, 8192),
+    default=1013,
+    show_default=True,
+    help="Longest source image that is taken, as the setting of a project in relay.yaml.",
+)
 @click.option("--latency", type=click.FloatRange(0, 3600), default=0.0, help="Seconds before each answer.")
 def command(
-    *, host: str, port: int, tokens: Sequence[str], projects: Sequence[str], answers: str | None, latency: float
+    *,
+    host: str,
+    port: int,
+    tokens: Sequence[str],
+    projects: Sequence[str],
+    answers: str | None,
+    max_src_image_bytes: int,
+    latency: float,
 ) -> None:
     """Run a fake Vercel to try against.
 
@@ -35,7 +49,11 @@ def command(
     answers to give, such as [{"status": 429, "retry_after": "5", "times": 2}]; DELETE empties either.
     """
     fake = FakeVercel(
-        tokens=tokens or None, projects=projects or None, answers=_answers(answers) if answers else (), latency=latency
+        tokens=tokens or None,
+        projects=projects or None,
+        answers=_answers(answers) if answers else (),
+        latency=latency,
+        max_src_image_bytes=max_src_image_bytes,
     )
     with _listen(host, port) as listener:
         name = listener.getsockname()

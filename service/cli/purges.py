@@ -114,7 +114,7 @@ def _print_story(story: PurgeStory) -> None:
         click.echo(f"\ncall {attempt.call_id} at {moment(attempt.at)}: {plain(_told(attempt))}")
     for receipt in _receipts(story):
         click.echo(f"\nreceipt {receipt['id']} at {receipt['received_at']}: {plain(receipt['source'])}")
-        click.echo(f"  by {plain(receipt['rule'])}")
+        click.echo(f"  by rule '{plain(receipt['rule'])}'")
 
 
 def _told(attempt: Attempt) -> str:

@@ -172,11 +172,11 @@ def asked(process: Process) -> list[dict[str, object]]:
     return calls
 
 
-def purge(process: Process, token: str = TOKEN, project: str = "my-shop") -> httpx.Response:
+def purge(process: Process, token: str = TOKEN, project: str = "my-shop", image: str = "/a.png") -> httpx.Response:
     return httpx.post(
         f"{process.address}/v1/edge-cache/dangerously-delete-by-src-images?projectIdOrName={project}",
         headers={"authorization": f"Bearer {token}"},
-        json={"srcImages": ["/a.png"]},
+        json={"srcImages": [image]},
     )
 
 
@@ -208,6 +208,14 @@ def test_fake_vercel_takes_anything_unless_told(tmp_path: Path) -> None:
         answer = purge(process, token="any", project="any")
         assert answer.status_code == 200
         assert answer.elapsed.total_seconds() >= 0.05
+
+
+def test_fake_vercel_takes_images_as_long_as_it_is_told(tmp_path: Path) -> None:
+    long = "/" + "a" * 1013
+    with running("fake-vercel", "--port", "0", "--max-src-image-bytes", "1014", cwd=tmp_path) as process:
+        process.listening()
+        assert purge(process, image=long).status_code == 200
+        assert purge(process, image=f"{long}a").status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_show(relay: Relay, dead: list[str]) -> None:
         "last error  400 Bad Request: no such image",
         "call call_1 at 2026-11-24T12:00:00.000Z: invalid, 400 Bad Request: no such image (2 images, 42 ms)",
         "receipt rcp_",
-        "by products",
+        "by rule 'products'",
     ):
         assert part in shown
     pending = next(purge.id for purge in purges(relay) if purge.state is PurgeState.PENDING)
