@@ -15,19 +15,20 @@ Row = Any  # both drivers are set up so that a row answers to column names
 class Tx:
     """One open transaction: the named statements, bound to its connection."""
 
-    __slots__ = ("connection", "statements")
+    __slots__ = ("_cursor", "connection", "statements")
 
     def __init__(self, statements: Mapping[str, str], connection: Any) -> None:
         self.statements = statements
         self.connection = connection
+        self._cursor = connection.cursor()
 
     def run(self, statement: str, **parameters: Any) -> int:
         """Carry out a statement; the number of rows it touched."""
-        return int(self.connection.execute(self.statements[statement], parameters).rowcount)
+        return int(self._cursor.execute(self.statements[statement], parameters).rowcount)
 
     def one(self, statement: str, **parameters: Any) -> Row | None:
         """The first row, or None."""
-        return self.connection.execute(self.statements[statement], parameters).fetchone()
+        return self._cursor.execute(self.statements[statement], parameters).fetchone()
 
     def value(self, statement: str, **parameters: Any) -> Any:
         """The first column of the first row, or None."""
@@ -36,7 +37,7 @@ class Tx:
 
     def all(self, statement: str, **parameters: Any) -> list[Row]:
         """Every row."""
-        return list(self.connection.execute(self.statements[statement], parameters))
+        return list(self._cursor.execute(self.statements[statement], parameters))
 
 
 class Engine(Protocol):

@@ -238,8 +238,9 @@ def add_purge(tx: Tx, purge: PlannedPurge, now: datetime) -> str:
         row = tx.one("absorb_into_pending_delete", **place, **times)
         if row is not None:
             return _id(row)
-    stored = _id(tx.one("upsert_purge", id=purge_id, **place, action=purge.action, deadline=purge.deadline, **times))
-    if purge.action is Action.DELETE and stored == purge_id:  # where a delete was pending before, no invalidate is
+    row = tx.one("upsert_purge", id=purge_id, **place, action=purge.action, deadline=purge.deadline, **times)
+    stored = _id(row)
+    if purge.action is Action.DELETE and row["beside_invalidate"]:
         tx.run("supersede_pending_invalidate", **place, by=stored, now=to_ms(now))
     return stored
 

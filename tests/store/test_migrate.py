@@ -60,6 +60,13 @@ def test_a_full_disk_leaves_what_was(connection: sqlite3.Connection) -> None:
     assert not connection.in_transaction
 
 
+def test_an_error_that_rolls_back_by_itself_is_told_as_it_is(connection: sqlite3.Connection) -> None:
+    sql = "CREATE TABLE four (a UNIQUE);\nINSERT OR ROLLBACK INTO four VALUES (1), (1);\n"
+    with pytest.raises(sqlite3.IntegrityError):
+        upgrade_sqlite(connection, [ONE, Migration(2, "0002_four.sql", sql)])
+    assert objects(connection) == set()
+
+
 def test_a_newer_database_is_refused(connection: sqlite3.Connection) -> None:
     upgrade_sqlite(connection, [ONE, TWO])
     for look in (upgrade_sqlite, require_current):

@@ -304,6 +304,19 @@ async def test_a_database_that_is_deleted_takes_no_more_webhooks(engine: SqliteE
     assert await engine.read(notes) == ["after", "before"]
 
 
+async def test_a_database_that_goes_while_jobs_are_tried_one_by_one_fails_the_rest(
+    engine: SqliteEngine, path: Path
+) -> None:
+    def lost(_: Tx) -> None:
+        path.rename(path.with_name("away.db"))
+        raise sqlite3.OperationalError("disk I/O error")
+
+    results = await together(engine, note("a"), lost, note("b"))
+    assert {type(one) for one in results} == {StoreUnavailable}
+    path.with_name("away.db").rename(path)
+    assert await engine.read(notes) == []
+
+
 async def test_another_database_in_its_place_takes_a_restart(engine: SqliteEngine, path: Path) -> None:
     """Its log is still that of the one before, and so is the memory that readers share: SQLite dies of that."""
     await engine.write(note("before"))
@@ -338,6 +351,19 @@ def unwritable(path: Path) -> Iterator[None]:
         yield
     finally:
         subprocess.run([*commands[1], *files], check=True)
+
+
+async def test_a_reader_that_cannot_connect_says_so_and_heals(
+    engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_many(*_: object, **__: object) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", too_many)
+        with pytest.raises(StoreUnavailable, match="cannot be read: unable to open"):
+            await engine.read(notes)
+    assert await engine.read(notes) == []
 
 
 # -- other processes

@@ -71,7 +71,9 @@ DO UPDATE SET
         WHEN purges.created_at + 5 * :settle >= excluded.due_at THEN excluded.due_at
         WHEN purges.created_at + 5 * :settle > purges.due_at THEN purges.created_at + 5 * :settle
         ELSE purges.due_at END
-RETURNING id;
+RETURNING id, EXISTS (SELECT 1 FROM purges AS beside
+                      WHERE beside.project = :project AND beside.src_image = :src_image
+                        AND beside.action = 'invalidate' AND beside.state = 'pending') AS beside_invalidate;
 
 -- name: upsert_refused_purge^
 -- What may never be sent is kept where it is seen: once an image, however often it is asked for.
@@ -176,7 +178,7 @@ SELECT r.id, r.source, r.status, r.received_at, l.rule
 FROM receipt_purges AS l JOIN receipts AS r ON r.id = l.receipt_id WHERE l.purge_id = :purge_id ORDER BY r.id LIMIT 100;
 
 -- name: attempts_of_purge
-SELECT call_id, at, images, status, outcome, reason, duration_ms FROM attempts WHERE purge_id = :purge_id ORDER BY at;
+SELECT call_id, at, images, status, outcome, reason, duration_ms FROM attempts WHERE purge_id = :purge_id ORDER BY at, call_id;
 
 -- name: count_purges
 -- In three parts, each of which has an index of its own: what is done is never looked at.
