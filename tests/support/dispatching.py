@@ -14,6 +14,7 @@ from service.dispatch.credentials import Credentials
 from service.dispatch.ports import Caller, Opener
 from service.dispatch.supervisor import Dispatcher
 from service.domain.batches import Batch
+from service.domain.clock import EPOCH
 from service.domain.errors import VaultError
 from service.domain.outcomes import Outcome, OutcomeKind
 from service.domain.purges import Purge
@@ -137,7 +138,7 @@ class Bench:
     def add(self, project: str, *images: str, **more: Any) -> list[str]:
         """Webhooks come in: stored, and the dispatcher is told."""
         ids = self.queue.add(project, *images, **more)
-        self.dispatcher.wake([project])
+        self.dispatcher.wake({project: EPOCH})
         return ids
 
     @asynccontextmanager
