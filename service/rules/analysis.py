@@ -94,7 +94,7 @@ def _examine(environment: Environment, tree: nodes.Template) -> Findings:
         names = frozenset(guarded(lambda: meta.find_undeclared_variables(tree)))
     except ValueError as error:
         return Findings(problems=(str(error),))
-    problems += [_unknown("name", name, NAMES) for name in sorted(names.difference(NAMES))]
+    problems += [_unknown_name(name) for name in sorted(names.difference(NAMES))]
     if "asset" in names:
         problems += [*_unknown_attributes(tree), *_unknown_kinds(tree)]
     problems += _shadowed_keys(tree)
@@ -201,6 +201,12 @@ _UNKNOWN = object()
 
 def _constant(node: nodes.Expr) -> object:
     return node.value if isinstance(node, nodes.Const) else _UNKNOWN
+
+
+def _unknown_name(name: str) -> str:
+    if name in _SIGNATURES:
+        return f"{name} is a filter: write url | {name}, not {name}(url)"
+    return _unknown("name", name, NAMES)
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:

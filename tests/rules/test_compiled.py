@@ -83,6 +83,8 @@ def test_a_bad_when_is_a_problem(when: str, message: str) -> None:
         ("{% block a %}{% endblock %}{% block a %}{% endblock %}", "block 'a' defined twice"),
         ("{% for x in [1] %}" * 25 + "{% endfor %}" * 25, "cannot be compiled: too many statically nested blocks"),
         ("{{ link }}", "unknown name 'link'"),
+        ("{{ without_query(url) }}", "without_query is a filter: write url | without_query, not without_query(url)"),
+        ("{{ lookup('t.csv') }}", "lookup is a filter: write url | lookup, not lookup(url)"),
     ],
 )
 def test_a_bad_template_is_a_problem(template: str, message: str) -> None:
