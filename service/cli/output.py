@@ -12,6 +12,8 @@ import click
 
 from service.domain.clock import iso
 
+_WIDEST = 120  # characters of a column in a pipe: one endless URL does not push every other row off the screen
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -46,7 +48,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, not
 
 def _print_aligned(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     lines = [[column.upper() for column in columns], *cells]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    widths = [min(_WIDEST, max(len(line[index]) for line in lines)) for index in range(len(columns))]
     for line in lines:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 

@@ -27,6 +27,14 @@ def test_a_table_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_one_long_cell_in_a_pipe_is_whole_and_does_not_widen_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "/" + "a" * 999
+    print_table(("image", "count"), [(long, 1), ("/b", 2)], nothing="none")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == f"{long}  1"
+    assert len(lines[0]) == len(lines[2]) + len("COUNT") - 1 < 150
+
+
 def test_a_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
