@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import unquote, urlsplit
 
 from starlette.applications import Starlette
@@ -25,7 +26,7 @@ from service.settings.model import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deps:
-    """The collaborators. `wake` is told the projects that have new purges; `keeper` is run by whoever made it."""
+    """The collaborators. `wake` is told when which projects have new purges; `keeper` is run by whoever made it."""
 
     pipelines: Mapping[str, Pipeline]
     settings: Settings
@@ -33,7 +34,7 @@ class Deps:
     keeper: Keeper
     network: Network
     clock: Clock
-    wake: Callable[[Collection[str]], None]
+    wake: Callable[[Mapping[str, datetime]], None]
     health: Health
 
 

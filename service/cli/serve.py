@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -99,10 +100,18 @@ async def _serve(running: Relay, listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+    _settle_garbage()
     click.echo(f"listening on {address_of(listener)}")
     await server.serve(sockets=[listener])
     for task in stopping:
         await task
+
+
+def _settle_garbage() -> None:
+    """What the start has made stays: looking through it again and again would take a sixth of the time under load."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def listen(server: Server) -> socket.socket:

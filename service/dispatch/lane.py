@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -17,13 +17,14 @@ from service.dispatch.ports import Queue
 from service.dispatch.slots import Slots
 from service.dispatch.waiting import pause
 from service.domain.batches import MAX_IMAGES, Batch
-from service.domain.clock import Clock
+from service.domain.clock import EPOCH, Clock
 from service.domain.errors import StoreUnavailable
 from service.domain.purges import Purge
 
 log = structlog.get_logger()
 
 _RESTART = timedelta(seconds=1)
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Lane:
         self._worker = worker
         self._stopping = stopping
         self._woken = asyncio.Event()
+        self._wanted_at = _NEVER
         self._calls: set[asyncio.Task[None]] = set()
         self._store_failures = 0
 
@@ -70,9 +72,11 @@ class Lane:
         """Whether it wants to be woken every second, due purges or not."""
         return self._gate.watching
 
-    def wake(self) -> None:
-        """There may be something to do; costs nothing where there is not."""
-        self._woken.set()
+    def wake(self, due: datetime = EPOCH) -> None:
+        """There is something to do from `due` on; costs nothing where the lane looks no later by itself."""
+        if due < self._wanted_at:
+            self._wanted_at = due
+            self._woken.set()
 
     def status(self) -> LaneStatus:
         """A look from outside."""
@@ -84,7 +88,12 @@ class Lane:
         try:
             while not self._stopping.is_set():
                 self._woken.clear()
+                self._wanted_at = _NEVER
                 until = await self._look()
+                if until is not None and until <= self._wanted_at:
+                    # What it was woken for meanwhile can wait for that.
+                    self._wanted_at = until
+                    self._woken.clear()
                 await pause(self._woken, self._seconds(until))
             if self._calls:
                 await asyncio.wait(self._calls)
@@ -133,7 +142,7 @@ class Lane:
                 if due is None or due > self._clock():
                     return due
                 if not await self._claim(verdict, place):
-                    # What is due is an image that is in a call: its end wakes this lane.
+                    # Dropped or ended by somebody else in between.
                     return None
         return None
 

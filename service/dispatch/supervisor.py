@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -109,12 +109,12 @@ class Dispatcher:
             task.cancel()
             await asyncio.wait({task})
 
-    def wake(self, projects: Iterable[str]) -> None:
-        """These projects have new purges; for the loop that runs the dispatcher."""
-        for project in projects:
+    def wake(self, due: Mapping[str, datetime]) -> None:
+        """These projects have new purges, the first of them due then; for the loop that runs the dispatcher."""
+        for project, moment in due.items():
             lane = self._lanes.get(project)
             if lane is not None:
-                lane.wake()
+                lane.wake(moment)
 
     def alive(self) -> bool:
         """Whether it leads or stands by to lead."""

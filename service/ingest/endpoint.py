@@ -80,7 +80,7 @@ class Endpoint:
             response = respond(answer)
         _tell(pipeline, request_id, answer, size, begun)
         if response is not None:
-            response.headers["x-request-id"] = request_id
+            response.raw_headers.append((b"x-request-id", request_id.encode()))
         return response
 
     async def _judged(self, pipeline: Pipeline, request: RawRequest, request_id: str) -> Answer:

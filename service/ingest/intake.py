@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
 
 from service.domain.errors import KeyUnavailable, Refused, RelayError, StoreUnavailable, Unreadable
 from service.domain.events import Confirmation, Notification
 from service.domain.purges import ReceiptStatus
-from service.domain.receipts import NewReceipt
+from service.domain.receipts import NewReceipt, PlannedEvent
 from service.domain.requests import RawRequest, Verified
 from service.ingest.keeper import Keeper
 from service.ingest.pipeline import Pipeline
 from service.ingest.ports import Answer, Inbox, Network, Stored, StoreWatch
 
-Wake = Callable[[Collection[str]], None]
+Wake = Callable[[Mapping[str, datetime]], None]
 
 
 class Intake:
-    """Verifies, reads, plans and stores. `wake` is told the projects that have new work, once that is committed."""
+    """Verifies, reads, plans and stores. `wake` is told when which projects have new work, once that is committed."""
 
     def __init__(self, *, inbox: Inbox, keeper: Keeper, network: Network, watch: StoreWatch, wake: Wake) -> None:
         self._inbox = inbox
@@ -81,9 +81,8 @@ class Intake:
         receipt = pipeline.receipt(request, verified, notification)
         stored = await self._inbox.accept(receipt, notification.events, pipeline.planner(notification, verified))
         self._watch.store_works()
-        projects = {purge.project for event in stored.planned for purge in event.purges if purge.refusal is None}
-        if projects:
-            self._wake(projects)
+        if due := _due(stored.planned, receipt.received_at):
+            self._wake(due)
         return stored
 
     async def _unreadable(
@@ -100,6 +99,16 @@ class Intake:
             detail=str(error),
             scheme=verified.scheme,
         )
+
+
+def _due(planned: Iterable[PlannedEvent], now: datetime) -> dict[str, datetime]:
+    """When the first of each project's purges can be due."""
+    settle: dict[str, float] = {}
+    for event in planned:
+        for purge in event.purges:
+            if purge.refusal is None:
+                settle[purge.project] = min(purge.settle, settle.get(purge.project, purge.settle))
+    return {project: now + timedelta(seconds=seconds) for project, seconds in settle.items()}
 
 
 def _unavailable(error: RelayError, scheme: str | None) -> Answer:

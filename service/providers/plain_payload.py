@@ -54,5 +54,7 @@ def plain_event(payload: Any, event_type: str, fallback_id: str) -> AssetEvent:
 def _urls(data: Any, key: str) -> list[str]:
     """One string, or an array of strings or of objects with a `url`."""
     value = json_body.dig(data, key)
+    if value is None:
+        return []
     given = value if isinstance(value, list) else [value]
     return [url for one in given if (url := one if isinstance(one, str) else json_body.text(one, "url"))]

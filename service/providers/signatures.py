@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from service.domain.clock import EPOCH, from_ms
+from service.domain.clock import EPOCH, from_ms, to_ms
 from service.domain.errors import Refused
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 HashName = Literal["sha1", "sha256"]
 
 _LAST_YEAR = 9000  # any tolerance may be added to it and datetime still holds the sum
+_LAST_MOMENT = to_ms(datetime(_LAST_YEAR, 1, 1, tzinfo=UTC))
+_UNIX_TIME = re.compile(r"[0-9]{1,15}")
 
 
 def digest(algorithm: HashName, message: bytes) -> bytes:
@@ -69,10 +71,10 @@ def to_base64url(value: bytes) -> str:
 
 def unix_time(value: str, unit: Literal["s", "ms"]) -> datetime:
     """A signed time: ASCII digits only, seconds or milliseconds since 1970, before the year 9000."""
-    if not re.fullmatch(r"[0-9]{1,15}", value):
+    if not _UNIX_TIME.fullmatch(value):
         raise Refused("timestamp_malformed", "the timestamp is not a whole number")
     moment = int(value) * (1000 if unit == "s" else 1)
-    if moment > _milliseconds(_LAST_YEAR):
+    if moment > _LAST_MOMENT:
         raise Refused("timestamp_malformed", f"the timestamp lies beyond the year {_LAST_YEAR}")
     return from_ms(moment)
 
@@ -88,10 +90,6 @@ def utc_time(value: str) -> datetime:
     if not EPOCH.year <= moment.year < _LAST_YEAR:
         raise Refused("timestamp_malformed", f"the timestamp's year is not within 1970 and {_LAST_YEAR}")
     return moment
-
-
-def _milliseconds(year: int) -> int:
-    return int((datetime(year, 1, 1, tzinfo=UTC) - EPOCH).total_seconds()) * 1000
 
 
 def rsa_verifies(key: RSAPublicKey, signature: bytes, message: bytes, algorithm: HashName) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from jinja2 import StrictUndefined
@@ -37,6 +37,10 @@ class RuleEnvironment(ImmutableSandboxedEnvironment):
         )
         del self.globals["lipsum"]  # filler text has no place in a rule
         self.filters.update(FILTERS, lookup=lookup_in(tables))
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        """One dict in place of Jinja's chain of two: every rendering copies it, and ours never change."""
+        return {**self.globals, **(d or {})}
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         if _too_large(operator, left, right):

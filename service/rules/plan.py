@@ -109,16 +109,17 @@ def _purges(
         text = image.render(scope if url is None else {**scope, "url": url})
         for src_image in _lines(text, whole=_has_break(url) or _has_break(event.key)):
             for project, max_bytes in rule.projects.items():
+                refused = refusal(src_image, max_bytes)
                 yield PlannedPurge(
                     project=project,
                     action=rule.action,
-                    src_image=shown(src_image),
+                    src_image=src_image if refused is None else shown(src_image),
                     deadline=deadline,
                     settle=settle,
                     rule=rule.name,
                     template=image.text,
                     url=None if url is None else shown(url),
-                    refusal=refusal(src_image, max_bytes),
+                    refusal=refused,
                 )
 
 

@@ -240,7 +240,7 @@ def add_purge(tx: Tx, purge: PlannedPurge, now: datetime) -> str:
             return _id(row)
     row = tx.one("upsert_purge", id=purge_id, **place, action=purge.action, deadline=purge.deadline, **times)
     stored = _id(row)
-    if purge.action is Action.DELETE and row["beside_invalidate"]:
+    if purge.action is Action.DELETE and row is not None and row["beside_invalidate"]:
         tx.run("supersede_pending_invalidate", **place, by=stored, now=to_ms(now))
     return stored
 

@@ -11,6 +11,7 @@ from support.dispatching import DOWN, Bench, names
 from support.virtual_time import START, simulate, until
 
 from service.dispatch.supervisor import Role
+from service.domain.clock import EPOCH
 from service.domain.purges import PurgeState
 from service.settings.model import Dispatch
 
@@ -31,7 +32,7 @@ def test_only_one_process_leads_and_another_takes_over_within_a_second() -> None
             await asyncio.sleep(60)
             assert bench.dispatcher.status().role is Role.STANDBY
             assert bench.dispatcher.alive()
-            bench.dispatcher.wake(["shop"])
+            bench.dispatcher.wake({"shop": EPOCH})
             await asyncio.sleep(0.5)
             leads[0] = True
             # What the other one had claimed is taken up.
@@ -107,12 +108,36 @@ def test_waking_costs_nothing_where_there_is_nothing_to_do() -> None:
         async with bench.running():
             await asyncio.sleep(5)
             bench.queue.fail("claim")
-            bench.dispatcher.wake(["shop", "unknown"])
-            bench.dispatcher.wake([])
+            bench.dispatcher.wake({"shop": EPOCH, "unknown": EPOCH})
+            bench.dispatcher.wake({})
             await asyncio.sleep(5)
             assert bench.queue.claims == []
             # Two lanes without anything to do read the board once, at the start.
             assert bench.board.reads == 1
+
+    simulate(main)
+
+
+def test_a_lane_is_not_woken_for_what_is_due_after_it_looks_anyway(logs: Logs) -> None:
+    def looks() -> int:
+        return [entry["event"] for entry in logs].count("store.unavailable")
+
+    async def main() -> None:
+        bench = Bench()
+        async with bench.running():
+            bench.add("shop", "/a.jpg", settle=50)
+            await asyncio.sleep(5.2)
+            # From here on a lane that looks says so, and nothing else makes it look before the next full second.
+            bench.queue.fail("next_due_at")
+            bench.dispatcher.wake({"shop": START + timedelta(seconds=60)})
+            await asyncio.sleep(0.1)
+            assert looks() == 0
+            bench.dispatcher.wake({"shop": START + timedelta(seconds=49)})
+            await asyncio.sleep(0.1)
+            assert looks() == 1
+            bench.queue.heal()
+            await until(lambda: done(bench, 1), 50)
+        assert bench.vercel.calls[0].at == 50
 
     simulate(main)
 
