@@ -48,11 +48,9 @@ def upgrade_sqlite(connection: sqlite3.Connection, known: Sequence[Migration] | 
     Raises StoreTooNew for a database a newer release wrote, StoreUnavailable for one whose history is not ours.
     """
     known = migrations("sqlite") if known is None else known
-    if not _missing(connection, known):  # no lock is needed to see that: a store may be opened while it is busy
-        return []
     connection.execute("BEGIN IMMEDIATE")
     try:
-        fresh = _missing(connection, known)
+        fresh = missing_migrations(connection, known)
         connection.execute(_LEDGER)
         for migration in fresh:
             for statement in _statements(migration.sql):
@@ -69,18 +67,9 @@ def upgrade_sqlite(connection: sqlite3.Connection, known: Sequence[Migration] | 
     return [migration.name for migration in fresh]
 
 
-def require_current(connection: sqlite3.Connection, known: Sequence[Migration] | None = None) -> None:
-    """Raises StoreUnavailable unless the database is exactly at this release's schema; changes nothing."""
-    missing = _missing(connection, migrations("sqlite") if known is None else known)
-    if missing:
-        names = ", ".join(migration.name for migration in missing)
-        raise StoreUnavailable(
-            f"the database lacks {names}: `image-relay db upgrade` brings it up to date", reason="store_outdated"
-        )
-
-
-def _missing(connection: sqlite3.Connection, known: Sequence[Migration]) -> list[Migration]:
-    """What has still to be applied; raises StoreTooNew or StoreUnavailable where that is not for us to say."""
+def missing_migrations(connection: sqlite3.Connection, known: Sequence[Migration] | None = None) -> list[Migration]:
+    """What has still to be applied to a database; raises StoreTooNew or StoreUnavailable as `upgrade_sqlite` does."""
+    known = migrations("sqlite") if known is None else known
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     if tables and "schema_migrations" not in tables:
         raise _foreign("it has tables, and none that says which migrations made them")
@@ -90,6 +79,14 @@ def _missing(connection: sqlite3.Connection, known: Sequence[Migration]) -> list
     applied = {number: (name, checksum) for number, name, checksum in rows}
     _compare(applied, known)
     return [migration for migration in known if migration.number not in applied]
+
+
+def outdated(missing: Sequence[Migration]) -> StoreUnavailable:
+    """Why a database that lacks these is not opened by a command that may not change its schema."""
+    names = ", ".join(migration.name for migration in missing)
+    return StoreUnavailable(
+        f"the database lacks {names}: `image-relay db upgrade` brings it up to date", reason="store_outdated"
+    )
 
 
 def _compare(applied: dict[int, tuple[str, str]], known: Sequence[Migration]) -> None:

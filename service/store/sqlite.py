@@ -14,13 +14,14 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from service.domain.errors import StoreUnavailable
 from service.store.engine import Tx, load_statements
-from service.store.migrate import require_current, upgrade_sqlite
+from service.store.migrate import missing_migrations, outdated, upgrade_sqlite
 from service.store.sqlite_file import DatabaseFile
 
 T = TypeVar("T")
@@ -107,7 +108,8 @@ class SqliteEngine:
         try:
             await engine._loop.run_in_executor(engine._readers, engine._prepare, upgrade)
         except BaseException:
-            engine._readers.shutdown(wait=False)
+            engine._readers.shutdown()
+            engine._disconnect()
             raise
         engine._thread.start()
         return engine
@@ -118,17 +120,13 @@ class SqliteEngine:
                 self._file.create()
             elif not self._file.exists():
                 raise StoreUnavailable(f"there is no store {self.path}: `image-relay db upgrade` makes it")
-            connection = self._file.connect()
-            try:
-                if upgrade:
-                    self.applied = upgrade_sqlite(connection)
-                else:
-                    require_current(connection)
-            except BaseException:
-                connection.close()
-                raise
+            with closing(self._file.connect(read_only=True)) as look:  # what is not ours is not even switched to WAL
+                missing = missing_migrations(look)
+            if missing and not upgrade:
+                raise outdated(missing)
+            self._writer = self._file.connect()
+            self.applied = upgrade_sqlite(self._writer) if missing else ()
             self._file.remember()
-            self._writer = connection
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(
                 f"cannot open the store {self.path}: {error}; check the folder's owner, free space and mount options"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.domain.errors import StoreTooNew, StoreUnavailable
-from service.store.migrate import Migration, migrations, require_current, upgrade_sqlite
+from service.store.migrate import Migration, migrations, missing_migrations, upgrade_sqlite
 from service.store.sqlite import SqliteEngine
 
 ONE = Migration(
@@ -69,18 +69,17 @@ def test_an_error_that_rolls_back_by_itself_is_told_as_it_is(connection: sqlite3
 
 def test_a_newer_database_is_refused(connection: sqlite3.Connection) -> None:
     upgrade_sqlite(connection, [ONE, TWO])
-    for look in (upgrade_sqlite, require_current):
+    for look in (upgrade_sqlite, missing_migrations):
         with pytest.raises(StoreTooNew, match=r"newer release \(0002_two\.sql; this one knows up to 0001\)"):
             look(connection, [ONE])
 
 
-def test_an_older_database_is_upgraded_but_not_by_a_reader(connection: sqlite3.Connection) -> None:
+def test_what_an_older_database_lacks(connection: sqlite3.Connection) -> None:
+    assert missing_migrations(connection, [ONE, TWO]) == [ONE, TWO]
     upgrade_sqlite(connection, [ONE])
-    with pytest.raises(StoreUnavailable, match=r"lacks 0002_two\.sql: `image-relay db upgrade`") as caught:
-        require_current(connection, [ONE, TWO])
-    assert caught.value.reason == "store_outdated"
+    assert missing_migrations(connection, [ONE, TWO]) == [TWO]
     upgrade_sqlite(connection, [ONE, TWO])
-    require_current(connection, [ONE, TWO])
+    assert missing_migrations(connection, [ONE, TWO]) == []
 
 
 @pytest.mark.parametrize("sql", ["CREATE TABLE theirs (a)", None], ids=["another application", "another history"])
@@ -100,7 +99,7 @@ def test_what_ships_is_numbered_without_gaps_and_all_of_it_applies(connection: s
     shipped = migrations("sqlite")
     assert [migration.number for migration in shipped] == list(range(1, len(shipped) + 1))
     assert upgrade_sqlite(connection) == [migration.name for migration in shipped]
-    require_current(connection)
+    assert missing_migrations(connection) == []
     tables = {"receipts", "purges", "receipt_purges", "attempts", "assets", "tokens", "holds", "quotas"}
     assert tables < objects(connection)
 
@@ -115,3 +114,25 @@ async def test_a_server_does_not_start_on_a_newer_store(tmp_path: Path) -> None:
     for upgrade in (True, False):
         with pytest.raises(StoreTooNew, match=r"9999_later\.sql"):
             await SqliteEngine.open(path, upgrade=upgrade)
+
+
+async def test_an_older_store_is_upgraded_by_the_server_and_refused_by_a_command(tmp_path: Path) -> None:
+    path = tmp_path / "relay.db"
+    path.touch()
+    with pytest.raises(StoreUnavailable, match=r"lacks 0001_initial\.sql.*: `image-relay db upgrade`") as caught:
+        await SqliteEngine.open(path, upgrade=False)
+    assert caught.value.reason == "store_outdated"
+    await (await SqliteEngine.open(path)).close()
+    await (await SqliteEngine.open(path, upgrade=False)).close()
+
+
+async def test_a_file_of_another_application_is_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "photos.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE photos (a)")
+    before = path.read_bytes()
+    for upgrade in (True, False):
+        with pytest.raises(StoreUnavailable, match="not a database of vercel-image-relay"):
+            await SqliteEngine.open(path, upgrade=upgrade)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["photos.db"]

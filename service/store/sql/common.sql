@@ -178,7 +178,8 @@ SELECT r.id, r.source, r.status, r.received_at, l.rule
 FROM receipt_purges AS l JOIN receipts AS r ON r.id = l.receipt_id WHERE l.purge_id = :purge_id ORDER BY r.id LIMIT 100;
 
 -- name: attempts_of_purge
-SELECT call_id, at, images, status, outcome, reason, duration_ms FROM attempts WHERE purge_id = :purge_id ORDER BY at, call_id;
+SELECT call_id, at, images, status, outcome, reason, duration_ms FROM attempts WHERE purge_id = :purge_id
+ORDER BY at, call_id;
 
 -- name: count_purges
 -- In three parts, each of which has an index of its own: what is done is never looked at.
