@@ -45,7 +45,8 @@ def respond(answer: Answer) -> Response:
             message = f"the body is not what this provider sends; it is kept as {answer.receipt}"
             return error(400, "unreadable", message)
         case 401:
-            return error(401, "unauthorized", "the request is not authenticated")
+            headers = None if answer.challenge is None else {"www-authenticate": answer.challenge}
+            return error(401, "unauthorized", "the request is not authenticated", headers)
         case 503:
             message = "the webhook cannot be taken in right now; send it again"
             return error(503, "unavailable", message, retry_after(RETRY_SECONDS))

@@ -35,22 +35,24 @@ class Intake:
             scheme = verified.scheme
             return await self._stored(pipeline, request, verified)
         except Refused as error:
-            return self._refused(pipeline.refused(request, error, now), error)
+            return self._refused(pipeline, pipeline.refused(request, error, now), error)
         except KeyUnavailable as error:
             return _unavailable(error, scheme)
         except StoreUnavailable as error:
             self._watch.store_failed(str(error), now)
             return _unavailable(error, scheme)
 
-    def _refused(self, receipt: NewReceipt, error: Refused) -> Answer:
+    def _refused(self, pipeline: Pipeline, receipt: NewReceipt, error: Refused) -> Answer:
         # Not awaited: a refusal takes as long whether or not it is kept.
         kept = self._keeper.offer(receipt)
+        credential = pipeline.provider.credential
         return Answer(
             status=401,
             verdict=ReceiptStatus.REFUSED,
             receipt=receipt.id if kept else None,
             reason=error.reason,
             detail=str(error),
+            challenge=None if credential is None else credential.challenge,
         )
 
     async def _verified(self, pipeline: Pipeline, request: RawRequest, now: datetime) -> Verified:

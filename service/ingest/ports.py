@@ -70,7 +70,7 @@ class Answer:
     """How a webhook ended: what the sender gets (never why it was refused), and what the log says of it.
 
     `status` is HTTP's. `verdict` is the receipt's status, or `unavailable` where nothing was stored. `reason` is a
-    machine's word for a refusal, `detail` a person's.
+    machine's word for a refusal, `detail` a person's. `challenge` is the `WWW-Authenticate` of a 401.
     """
 
     status: int
@@ -78,5 +78,6 @@ class Answer:
     receipt: str | None = None
     reason: str | None = None
     detail: str | None = None
+    challenge: str | None = None
     purges: int = 0
     scheme: str | None = None

@@ -67,6 +67,20 @@ class StaticCredential:
         kind, argument = auth_kind(source.auth)
         return cls(name, kind, argument, tuple(secret.reveal() for secret in source.secrets))
 
+    @property
+    def challenge(self) -> str | None:
+        """The `WWW-Authenticate` of a refusal, None where HTTP has no name for the scheme.
+
+        Amazon SNS sends the user and password of its URL only when so asked:
+        https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.prepare.html
+        """
+        match self.kind:
+            case "basic":
+                return 'Basic realm="vercel-image-relay"'
+            case "bearer":
+                return "Bearer"
+        return None
+
     def verify(self, request: RawRequest) -> Authentic:
         """Raises Refused; compares in constant time."""
         given = getattr(self, f"_{self.kind}")(request)

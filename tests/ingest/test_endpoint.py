@@ -140,10 +140,29 @@ async def test_a_request_that_does_not_verify(
     assert started.woken == []
 
 
+@pytest.mark.parametrize(
+    ("source", "headers", "challenge"),
+    [
+        ("basic", [], 'Basic realm="vercel-image-relay"'),
+        ("basic", basic("wrong"), 'Basic realm="vercel-image-relay"'),
+        ("cms", [], None),
+        ("gate", [], None),
+    ],
+)
+async def test_basic_credentials_are_asked_for(
+    started: Relay, source: str, headers: list[tuple[bytes, bytes]], challenge: str | None
+) -> None:
+    told = await started.post(source, path=f"/hooks/{source}", headers=headers)
+    assert (told.status, told.headers.get("www-authenticate")) == (401, challenge)
+
+
 async def test_all_refusals_look_the_same(started: Relay) -> None:
     told = [await started.post(source, **changes) for source, changes, _ in REFUSALS]
-    seen = {(one.status, one.body, tuple(sorted(set(one.headers) - {"x-request-id"}))) for one in told}
+    varies = {"x-request-id", "www-authenticate"}  # what a source asks for, it asks for whatever the reason
+    seen = {(one.status, one.body, tuple(sorted(set(one.headers) - varies))) for one in told}
     assert len(seen) == 1
+    asked = {(source, one.headers.get("www-authenticate")) for (source, _, _), one in zip(REFUSALS, told, strict=True)}
+    assert len(asked) == len({source for source, _, _ in REFUSALS})
 
 
 async def test_of_a_refused_request_the_beginning_is_kept(started: Relay) -> None:

@@ -134,6 +134,20 @@ def test_a_stored_path_has_no_credential(kind: str, path: str, stored: str) -> N
     assert credential(kind).without_secret(path) == stored
 
 
+@pytest.mark.parametrize(
+    ("kind", "challenge"),
+    [
+        ("basic", 'Basic realm="vercel-image-relay"'),
+        ("bearer", "Bearer"),
+        ("header", None),
+        ("query", None),
+        ("capability", None),
+    ],
+)
+def test_what_a_refusal_asks_for(kind: str, challenge: str | None) -> None:
+    assert credential(kind).challenge == challenge
+
+
 @pytest.mark.parametrize("auth", [Auth(), Auth(header="a", query="b"), Auth(basic="a", capability=True)])
 def test_exactly_one_scheme_is_chosen(auth: Auth) -> None:
     with pytest.raises(ValueError, match="give exactly one of header, query, basic, bearer, capability"):
