@@ -8,13 +8,12 @@ from datetime import datetime
 from service.domain.clock import to_ms
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case: no letter is mistaken for a digit
-_random = random.Random()  # noqa: S311 - an id is no secret, and this one asks the system for nothing
 _PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 
 
 def new_id(prefix: str, now: datetime) -> str:
     """`rcp_` and 26 characters: 48 bits of milliseconds, then 80 random bits (the ULID layout)."""
-    number = to_ms(now) << 80 | _random.getrandbits(80)
+    number = to_ms(now) << 80 | random.getrandbits(80)  # an id is no secret, so this asks the system for nothing
     return f"{prefix}_{_spelled(number)}"
 
 

@@ -87,7 +87,8 @@ class SqliteEngine:
         self.applied: Sequence[str] = ()
         self._file = DatabaseFile(path)
         self._statements = load_statements("sqlite", "sqlite3")
-        self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._gathered: list[_Job[Any]] = []
+        self._queue: queue.SimpleQueue[Sequence[_Job[Any]] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._writer: sqlite3.Connection | None = None
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="relay-store-read")
@@ -142,8 +143,16 @@ class SqliteEngine:
             raise StoreUnavailable("too much is waiting for the disk")
         entry: _Job[T] = _Job(job, self._loop.create_future())
         self.stats.waiting += 1
-        self._queue.put(entry)
+        if not self._gathered:
+            # After all that is ready to run now: the thread is woken once, and commits once, for what that brings.
+            self._loop.call_soon(self._pass_on)
+        self._gathered.append(entry)
         return await entry.future
+
+    def _pass_on(self) -> None:
+        jobs, self._gathered = self._gathered, []
+        for start in range(0, len(jobs), _GROUP):
+            self._queue.put(jobs[start : start + _GROUP])
 
     def _write_loop(self) -> None:
         while jobs := self._next_jobs():
@@ -155,18 +164,18 @@ class SqliteEngine:
             self._hand_back(jobs)
 
     def _next_jobs(self) -> list[_Job[Any]]:
-        """Waits for a job and takes those behind it along; none at the end."""
+        """Waits for jobs and takes those behind them along; none at the end."""
         first = None if self._ended else self._queue.get()
-        return [] if first is None else [first, *self._waiting_jobs(_GROUP - 1)]
+        return [] if first is None else [*first, *self._waiting_jobs(_GROUP - len(first))]
 
     def _waiting_jobs(self, limit: int) -> list[_Job[Any]]:
         jobs: list[_Job[Any]] = []
         while len(jobs) < limit and not self._ended and not self._queue.empty():
-            job = self._queue.get()
-            if job is None:
+            more = self._queue.get()
+            if more is None:
                 self._ended = True
             else:
-                jobs.append(job)
+                jobs += more
         return jobs
 
     def _commit(self, jobs: Sequence[_Job[Any]]) -> Exception | None:
@@ -301,6 +310,7 @@ class SqliteEngine:
         if self._closed:
             return
         self._closed = True
+        self._pass_on()
         self._queue.put(None)
         await self._loop.run_in_executor(None, self._shut)
 
