@@ -10,11 +10,12 @@ from starlette.types import Receive
 
 
 class Unread(StrEnum):
-    """Why there is no body: it is over the limit, it did not arrive in time, or its sender went away."""
+    """Why there is no body: over the limit, not there in time, its sender went away, or the relay stopped meanwhile."""
 
     TOO_LARGE = "too_large"
     TOO_SLOW = "too_slow"
     GONE = "gone"
+    STOPPED = "stopped"
 
 
 async def read_body(
@@ -31,6 +32,9 @@ async def read_body(
             return await _collected(receive, limit)
     except TimeoutError:
         return Unread.TOO_SLOW
+    except asyncio.CancelledError:
+        # The server stops and has waited long enough. Passed on, it would be a 500 and a traceback in the log.
+        return Unread.STOPPED
 
 
 def _declared(headers: Iterable[tuple[bytes, bytes]]) -> int:

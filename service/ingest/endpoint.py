@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from service.domain.clock import Clock
 from service.domain.ids import new_id
 from service.domain.requests import RawRequest
-from service.ingest.answers import early_error, respond, retry_after
+from service.ingest.answers import RETRY_SECONDS, early_error, respond, retry_after
 from service.ingest.body import Unread, read_body
 from service.ingest.intake import Intake
 from service.ingest.pipeline import Pipeline
@@ -56,8 +56,6 @@ class Endpoint:
         pipeline = self._pipelines.get(scope["path_params"]["source"])
         if pipeline is None:
             response: Response | None = early_error(404, "not_found", "there is no such source")
-        elif wait := self._wait(pipeline):
-            response = early_error(429, "rate_limited", "too many webhooks; send later", retry_after(wait))
         else:
             response = await self._answered(pipeline, scope, receive)
         if response is not None:
@@ -72,16 +70,23 @@ class Endpoint:
         """The response, None for a sender that has gone away."""
         begun = perf_counter()
         request_id = new_id("req", self._clock())
-        body = await read_body(receive, scope["headers"], self._limits.body_bytes, self._limits.body_seconds)
-        if isinstance(body, Unread):
-            answer, response, size = _UNREAD[body], self._unread(body), None
-        else:
-            answer, size = await self._judged(pipeline, self._raw(scope, body), request_id), len(body)
-            response = respond(answer)
+        answer, response, size = await self._outcome(pipeline, scope, receive, request_id)
         _tell(pipeline, request_id, answer, size, begun)
         if response is not None:
             response.raw_headers.append((b"x-request-id", request_id.encode()))
         return response
+
+    async def _outcome(
+        self, pipeline: Pipeline, scope: Scope, receive: Receive, request_id: str
+    ) -> tuple[Answer, Response | None, int | None]:
+        """What the log is told, what the sender is told, and how many bytes were read, None where not all were."""
+        if wait := self._wait(pipeline):
+            return _LIMITED, early_error(429, "rate_limited", "too many webhooks; send later", retry_after(wait)), None
+        body = await read_body(receive, scope["headers"], self._limits.body_bytes, self._limits.body_seconds)
+        if isinstance(body, Unread):
+            return _UNREAD[body], self._unread(body), None
+        answer = await self._judged(pipeline, self._raw(scope, body), request_id)
+        return answer, respond(answer), len(body)
 
     async def _judged(self, pipeline: Pipeline, request: RawRequest, request_id: str) -> Answer:
         try:
@@ -106,13 +111,17 @@ class Endpoint:
             return early_error(413, "too_large", f"the body is over {self._limits.body_bytes} bytes")
         if why is Unread.TOO_SLOW:
             return early_error(408, "timeout", f"the body did not arrive within {self._limits.body_seconds:g} s")
+        if why is Unread.STOPPED:
+            return early_error(503, "unavailable", "the relay is stopping; send it again", retry_after(RETRY_SECONDS))
         return None
 
 
+_LIMITED = Answer(status=429, verdict="rate_limited")
 _UNREAD = {
     Unread.TOO_LARGE: Answer(status=413, verdict="too_large"),
     Unread.TOO_SLOW: Answer(status=408, verdict="timeout"),
     Unread.GONE: Answer(status=0, verdict="disconnected"),
+    Unread.STOPPED: Answer(status=503, verdict="stopped"),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -212,7 +213,7 @@ def test_sigterm_finishes_the_call_in_flight_and_keeps_the_rest(tmp_path: Path, 
     assert sum("https://img.example.com/first.jpg" in call["body"]["srcImages"] for call in fake.calls) == 1
 
 
-def test_a_call_that_hangs_does_not_keep_the_process(tmp_path: Path, vercel: tuple[FakeVercel, str]) -> None:
+def test_no_call_that_hangs_and_no_slow_sender_keeps_it(tmp_path: Path, vercel: tuple[FakeVercel, str]) -> None:
     fake, url = vercel
     fake.script(Answer(status="hang", seconds=60, times=1))
     write_config(tmp_path, url)
@@ -220,8 +221,13 @@ def test_a_call_that_hangs_does_not_keep_the_process(tmp_path: Path, vercel: tup
         body = replaced("slow", "https://img.example.com/slow.jpg")
         httpx.post(f"{process.address}/hooks/hook", content=body, headers=signed("msg_slow", body))
         eventually(lambda: len(fake.calls) == 1)
-        begun = time.monotonic()
-        assert process.stop() == 0
-        assert time.monotonic() - begun < 10
+        host, _, port = process.address.removeprefix("http://").rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=10) as sender:
+            sender.sendall(b"POST /hooks/hook HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nx")
+            begun = time.monotonic()
+            assert process.stop() == 0
+            assert time.monotonic() - begun < 10
+            assert sender.recv(65536).startswith(b"HTTP/1.1 503 ")
+        assert "Traceback" not in process.output
     with relay(tmp_path):
         assert_purged(fake, ["https://img.example.com/slow.jpg"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -333,6 +334,18 @@ async def test_a_slow_body_is_not_waited_for(tmp_path: Path) -> None:
         assert told.json["error"]["message"] == "the body did not arrive within 0.01 s"
 
 
+async def test_a_body_that_is_on_its_way_when_the_relay_stops_is_to_be_sent_again(started: Relay) -> None:
+    with capture_logs() as lines:
+        request = asyncio.create_task(ask(started.app, path="/hooks/hook", body=[b"x", None]))
+        await asyncio.sleep(0)
+        request.cancel()  # as uvicorn does when its patience is over
+        told = await request
+    assert told is not None
+    assert (told.status, told.code, told.headers["connection"]) == (503, "unavailable", "close")
+    assert told.headers["retry-after"] == "10"
+    assert [(line["verdict"], line["status"]) for line in lines] == [("stopped", 503)]
+
+
 async def test_a_sender_that_goes_away_is_not_answered(started: Relay) -> None:
     with capture_logs() as lines:
         told = await ask(started.app, path="/hooks/hook", body=[b"x", b""], ending="http.disconnect")
@@ -352,9 +365,11 @@ async def test_over_the_quota(tmp_path: Path) -> None:
         told = [await running.post("hook", body=[b"forged"]) for _ in range(2)]
         assert [one.status for one in told] == [401, 401]
         request = running.signed("hook")
-        limited = await running.send(request, body=[None])
+        with capture_logs() as lines:
+            limited = await running.send(request, body=[None])
         assert (limited.status, limited.code) == (429, "rate_limited")
         assert (limited.headers["retry-after"], limited.headers["connection"]) == ("30", "close")
+        assert [(line["verdict"], line["status"], line["source"]) for line in lines] == [("rate_limited", 429, "hook")]
         assert (await running.post("other")).status == 200
         running.clock.advance(30)
         assert (await running.send(request)).status == 200
