@@ -12,6 +12,7 @@ from support.loopback import serve
 from support.process import SECRET_BASE64, TOKEN, eventually, relay, running, write_config
 from support.webhooks import replaced, signed
 
+from service.testing.fake_answers import Answer
 from service.testing.fake_vercel import FakeVercel, create_fake_vercel
 
 pytestmark = pytest.mark.e2e
@@ -78,13 +79,16 @@ def test_the_environment_alone(tmp_path: Path, vercel: tuple[FakeVercel, str]) -
         "RELAY_VERCEL_API": url,
         "RELAY_PORT": "0",
     }
+    fake.script(Answer(status=500, message=f"you would not believe it: whsec_{SECRET_BASE64}"))
     with running("serve", cwd=tmp_path, environ=environ) as process:
         body = replaced("env", "https://img.example.com/env.jpg", event="asset.deleted")
         address = f"{process.listening().address}/hooks/standard-webhooks"
         assert httpx.post(address, content=body, headers=signed("msg_env", body)).status_code == 200
         eventually(lambda: images(fake) == ["https://img.example.com/env.jpg"])
         assert fake.calls[0]["query"] == {"projectIdOrName": "my-shop", "teamId": "team_1a2b3c"}
+        assert "you would not believe it: ***" in process.output
         assert TOKEN not in process.output
+        assert SECRET_BASE64 not in process.output
     for file in tmp_path.iterdir():
         assert TOKEN.encode() not in file.read_bytes()
 
