@@ -143,7 +143,7 @@ def test_a_traceback_shows_no_local_variable(start: Start, style: Style) -> None
     text = stream.getvalue()
     assert text.count("Traceback (most recent call last)") == 2
     assert text.count("ValueError: 143") == 2
-    assert 13 * "local-value" not in text
+    assert 2 * "local-value" not in text  # in full it would never be there: long values are cut
     if style == "json":
         assert text.count("\n") == 2
 
