@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import click
 from service.cli.configuration import config_option
 from service.cli.documents import attempt_document, purge_document
 from service.cli.output import counted, json_option, moment, plain, print_fields, print_json, print_table
-from service.cli.store import all_ids, hint_at_more, in_store
+from service.cli.store import hint_at_more, in_store
 from service.domain.attempts import Attempt
 from service.domain.clock import from_ms, system_clock
 from service.domain.errors import CommandFailed
@@ -20,7 +19,6 @@ from service.store.engine import Engine
 from service.store.purges import Purges, PurgeStory
 
 _STATE = click.Choice([state.value for state in PurgeState])
-_AT_ONCE = 100  # retries that wait for the disk together
 
 
 @click.group()
@@ -132,12 +130,14 @@ def retry(*, purge_ids: Sequence[str], dead: bool, project: str | None, config: 
         raise click.UsageError("give purges' ids, or --dead and perhaps --project")
 
     async def work(engine: Engine) -> int:
-        purges = Purges(engine)
-        ids = purge_ids or await all_ids(purges.list, state=PurgeState.DEAD.value, project=project)
-        now = system_clock()
-        for start in range(0, len(ids), _AT_ONCE):
-            await asyncio.gather(*(purges.retry(one, now) for one in ids[start : start + _AT_ONCE]))
-        return len(ids)
+        purges, now = Purges(engine), system_clock()
+        if purge_ids:
+            for purge_id in purge_ids:
+                await purges.retry(purge_id, now)
+            return len(purge_ids)
+        dead = {one.project for one in await purges.backlog() if one.state is PurgeState.DEAD}
+        wanted = dead if project is None else dead & {project}
+        return sum([await purges.retry_dead(name, now) for name in sorted(wanted)])
 
     count = in_store(config, lambda _, engine: work(engine))
     click.echo(f"{counted(count, 'purge')} will be sent again" if count else "no purge is dead")

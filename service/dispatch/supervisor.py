@@ -143,9 +143,16 @@ class Dispatcher:
 
     async def _elected(self) -> bool:
         """Waits for its turn to lead; false when stopped before."""
+
+        async def ask() -> bool:
+            return self._try_lead()
+
         while not self._stopping.is_set():
-            if self._try_lead():
-                return True
+            try:
+                if await insist(ask, "asking who leads", stopping=self._stopping, random=self._random):
+                    return True
+            except StoreUnavailable:  # and the relay stops
+                return False
             await pause(self._stopping, LOOK_EVERY)
         return False
 

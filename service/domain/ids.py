@@ -11,10 +11,32 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower cas
 _PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 
 
+class _Maker:
+    """Numbers of 128 bits: milliseconds above, chance below. Those of one millisecond go up, so that ids keep the order
+    in which things were made; the steps are large and random, so that two threads at once do not meet."""
+
+    __slots__ = ("_latest",)
+
+    def __init__(self) -> None:
+        self._latest = 0
+
+    def next(self, milliseconds: int) -> int:
+        # An id is no secret, so this asks the system for nothing.
+        latest = self._latest
+        if latest >> 80 == milliseconds:
+            number = latest + 1 + random.getrandbits(64)
+        else:
+            number = milliseconds << 80 | random.getrandbits(79)
+        self._latest = number
+        return number
+
+
+_maker = _Maker()
+
+
 def new_id(prefix: str, now: datetime) -> str:
-    """`rcp_` and 26 characters: 48 bits of milliseconds, then 80 random bits (the ULID layout)."""
-    number = to_ms(now) << 80 | random.getrandbits(80)  # an id is no secret, so this asks the system for nothing
-    return f"{prefix}_{_spelled(number)}"
+    """`rcp_` and 26 characters: 48 bits of milliseconds, then 80 of chance (the ULID layout)."""
+    return f"{prefix}_{_spelled(_maker.next(to_ms(now)))}"
 
 
 def first_id(prefix: str, moment: datetime) -> str:
