@@ -10,10 +10,8 @@ import pytest
 import service
 
 ROOT = Path(service.__file__).parent
-RESTORED_BY = {
-    "cli/explanation.py",
-    "ingest/replay.py",
-}  # a dry run that says so, and what was verified when it came in
+# A dry run that says so, and what was verified when it came in.
+RESTORED_BY = {"cli/explanation.py", "ingest/replay.py"}
 
 
 @pytest.mark.parametrize(
