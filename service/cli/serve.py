@@ -18,6 +18,7 @@ import uvloop
 
 from service.bootstrap import Relay, relay
 from service.cli.configuration import config_option, load_settings
+from service.cli.joined_writes import HttpProtocol
 from service.domain.errors import CommandFailed
 from service.observability.logs import configure, redact
 from service.settings.loader import Loaded
@@ -78,6 +79,7 @@ class _Server(uvicorn.Server):
 async def _serve(running: Relay, listener: socket.socket) -> None:
     config = uvicorn.Config(
         running.app,
+        http=HttpProtocol,
         log_config=None,
         access_log=False,
         lifespan="off",

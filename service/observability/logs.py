@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import logging
 import re
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from typing import Any, Literal
+from contextlib import suppress
+from typing import Any, Literal, TextIO, cast
 
 import msgspec
 import structlog
@@ -51,12 +55,48 @@ class _Blotter:
 _blotter = _Blotter()
 
 
+class _Lines:
+    """A stream that sends what one turn of the event loop writes in one piece: under load, a write costs more than
+    making its line. Outside of a loop nothing waits. A line that cannot be written is dropped, as `logging` does it:
+    there is nobody left to tell."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lines: deque[str] = deque()
+        self._scheduled_in: asyncio.AbstractEventLoop | None = None
+        atexit.register(self._send)  # a loop that was torn down sends no more
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def write(self, text: str) -> int:
+        self._lines.append(text)
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._send()
+            return
+        if self._scheduled_in is not loop:
+            self._scheduled_in = loop
+            loop.call_soon(self._send)
+
+    def _send(self) -> None:
+        self._scheduled_in = None
+        text = "".join(self._lines.popleft() for _ in range(len(self._lines)))
+        with suppress(OSError):
+            self._stream.write(text)
+            self._stream.flush()
+
+
 def configure(style: Style | None = None, level: str = "INFO") -> None:
     """Set logging up for the process, on standard error; `style` left out: console on a terminal, else JSON.
 
     What the standard library's loggers say, uvicorn's among them, comes out in the same form.
     """
-    stream = sys.stderr
+    stream = _Lines(sys.stderr)
     number = logging.getLevelNamesMapping()[level.upper()]
     rendering = _rendering(style or ("console" if stream.isatty() else "json"), colors=stream.isatty())
     told: list[Processor] = [
@@ -66,7 +106,7 @@ def configure(style: Style | None = None, level: str = "INFO") -> None:
     structlog.configure(
         processors=[*told, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, stream)),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stream)

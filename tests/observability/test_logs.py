@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -202,3 +203,57 @@ def test_what_a_sender_wrote_forges_no_line(start: Start, style: Style) -> None:
     assert text.count("\n") == 1
     assert text.endswith("\n")
     assert not {"\r", "\x1b", "\x00"} & set(text)
+
+
+class Counted(Stream):
+    def __init__(self) -> None:
+        super().__init__(terminal=False)
+        self.writes = 0
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        return super().write(text)
+
+
+async def test_the_lines_of_one_turn_of_the_loop_are_written_together(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start()
+    stream = Counted()
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure("json")
+    log = structlog.get_logger()
+    for number in range(3):
+        log.info("seen", number=number)
+    logging.getLogger("elsewhere").warning("told")
+    assert stream.writes == 0
+    await asyncio.sleep(0)
+    assert stream.writes == 1
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["seen"] * 3 + ["told"]
+    log.info("next")
+    await asyncio.sleep(0)
+    assert stream.writes == 2
+
+
+def test_a_line_that_waited_for_a_loop_that_ended_comes_with_the_next(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = start("json")
+    loop = asyncio.new_event_loop()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+    structlog.get_logger().info("waited")
+    loop.close()
+    monkeypatch.undo()
+    assert stream.getvalue() == ""
+    structlog.get_logger().info("next")
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["waited", "next"]
+
+
+def test_a_stream_that_is_gone_stops_nothing(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = start("json")
+
+    def gone(text: str) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(stream, "write", gone)
+    structlog.get_logger().info("lost")
