@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import MutableMapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from support.dispatching import DOWN, Bench, names
-from support.virtual_time import START, simulate, until
+from support.virtual_time import START, clock, simulate, until
 
 from service.dispatch.supervisor import Role
 from service.domain.clock import EPOCH
@@ -178,3 +179,39 @@ def test_purges_of_a_project_that_is_not_configured_wait_for_it_and_then_end_dea
     simulate(main)
     assert [entry["project"] for entry in logs if entry["event"] == "project.unknown"] == ["gone"]
     assert [entry["images"] for entry in logs if entry["event"] == "project.buried"] == [1, 1]
+
+
+def test_what_is_due_later_than_the_next_look_costs_no_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A burst of webhooks that settle: the first one's time is known, and the others come no sooner."""
+
+    async def main() -> None:
+        bench = Bench()
+        looks = 0
+        next_due_at = bench.queue.next_due_at
+
+        async def counted(project: str) -> datetime | None:
+            nonlocal looks
+            looks += 1
+            return await next_due_at(project)
+
+        monkeypatch.setattr(bench.queue, "next_due_at", counted)
+        async with bench.running():
+            await asyncio.sleep(0.1)
+            first = clock() + timedelta(seconds=0.5)
+            bench.queue.add("shop", "/first.png", due_at=first)
+            bench.dispatcher.wake({"shop": first})
+            await asyncio.sleep(0.1)
+            before = looks
+            for number in range(100):
+                later = clock() + timedelta(seconds=0.5)
+                bench.queue.add("shop", f"/{number}.png", due_at=later)
+                bench.dispatcher.wake({"shop": later})
+                await asyncio.sleep(0)
+            assert looks == before
+            # One that is due sooner is not overlooked.
+            bench.queue.add("shop", "/now.png", due_at=clock())
+            bench.dispatcher.wake({"shop": clock()})
+            await until(lambda: bench.vercel.images == ["/now.png"], 0.2)
+            await until(lambda: len(bench.vercel.images) == 102, 5)
+
+    simulate(main)
