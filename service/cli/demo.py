@@ -104,15 +104,17 @@ class _Started:
 def _process(*arguments: str) -> Iterator[_Started]:
     """Another `image-relay` command, up and listening; its log is kept for the case that it is not."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(  # noqa: S603 - this very program
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(  # noqa: S603 - this very program
             [sys.executable, "-m", "service", *arguments],
             env=environ | {"RELAY_LOG": "json"},
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
             start_new_session=True,  # Ctrl-C ends the demo, which then ends these in order
-        )
+        ) as process,
+    ):
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -125,7 +127,6 @@ def _process(*arguments: str) -> Iterator[_Started]:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(12)
             process.kill()
-            process.wait()
 
 
 def _write_config(folder: Path, vercel: str) -> bytes:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import signal
 import socket
 import stat
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import click
@@ -93,11 +93,9 @@ async def _serve(running: Relay, listener: socket.socket) -> None:
     stopping: list[asyncio.Task[None]] = []
 
     def on_signal() -> None:
-        if stopping:  # the second one means: now
-            server.force_exit = True
-            return
-        server.should_exit = True
-        stopping.append(loop.create_task(running.stop(GRACE_SECONDS)))
+        hurry = bool(stopping)  # the second one means: now
+        server.should_exit, server.force_exit = True, hurry
+        stopping.append(loop.create_task(running.stop(0.0 if hurry else GRACE_SECONDS)))
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -131,9 +129,10 @@ def listen(server: Server) -> socket.socket:
 def _listen_tcp(host: str, port: int) -> socket.socket:
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     listener = socket.socket(family, kind)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(address)
-    listener.listen(_BACKLOG)
+    with _closed_on_failure(listener):
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
     return listener
 
 
@@ -146,11 +145,21 @@ def _listen_unix(path: Path) -> socket.socket:
             except ConnectionRefusedError:
                 path.unlink()
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    # Whoever may enter the folder may connect: a sidecar's neighbour runs as another user.
-    os.chmod(path, 0o666)  # noqa: PTH101, S103 - as uvicorn does for its own sockets
-    listener.listen(_BACKLOG)
+    with _closed_on_failure(listener):
+        listener.bind(str(path))
+        # Whoever may enter the folder may connect: a sidecar's neighbour runs as another user.
+        path.chmod(0o666)
+        listener.listen(_BACKLOG)
     return listener
+
+
+@contextmanager
+def _closed_on_failure(listener: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        listener.close()
+        raise
 
 
 def address_of(listener: socket.socket) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,6 +68,37 @@ def test_a_unix_socket(tmp_path: Path, vercel: tuple[FakeVercel, str]) -> None:
         assert process.stop() == 0
     assert not path.exists()
     eventually(lambda: len(images(fake)) <= 1)
+
+
+def test_a_socket_left_behind_is_replaced_and_one_in_use_is_not(tmp_path: Path, vercel: tuple[FakeVercel, str]) -> None:
+    _, url = vercel
+    write_config(tmp_path, url)
+    path = tmp_path / "relay.sock"
+    with running("serve", "--uds", str(path), cwd=tmp_path) as process:
+        process.listening()
+        process.kill()
+    assert path.exists()
+    with running("serve", "--uds", str(path), cwd=tmp_path) as process:
+        process.listening()
+        with running("serve", "--uds", str(path), cwd=tmp_path) as second:
+            assert second.wait() == 1
+            assert f"cannot listen on {path}: Address already in use" in second.output
+        assert path.exists()
+
+
+def test_a_second_signal_does_not_wait_for_the_call(tmp_path: Path, vercel: tuple[FakeVercel, str]) -> None:
+    fake, url = vercel
+    fake.script(Answer(status="hang", seconds=60, times=1))
+    write_config(tmp_path, url)
+    with relay(tmp_path) as process:
+        with httpx.Client(base_url=process.address) as http:
+            assert post(http, "hurry").status_code == 200
+        eventually(lambda: len(fake.calls) == 1)
+        process.signal(signal.SIGTERM)
+        begun = time.monotonic()
+        process.signal(signal.SIGINT)
+        assert process.wait() == 0
+        assert time.monotonic() - begun < 5
 
 
 def test_the_environment_alone(tmp_path: Path, vercel: tuple[FakeVercel, str]) -> None:
