@@ -18,11 +18,11 @@ import uvloop
 
 from service.bootstrap import Relay, relay
 from service.cli.configuration import config_option, load_settings
-from service.cli.joined_writes import HttpProtocol
+from service.cli.connection import connection_type
 from service.domain.errors import CommandFailed
 from service.observability.logs import configure, redact
 from service.settings.loader import Loaded
-from service.settings.model import Server
+from service.settings.model import Limits, Server
 
 GRACE_SECONDS = 8.0  # of the ten in which the process is gone after SIGTERM; the rest is for closing the store
 _OPEN_REQUESTS = 2000  # beyond it uvicorn answers 503 by itself: memory stays bounded
@@ -65,7 +65,7 @@ async def _run(loaded: Loaded, listener: socket.socket) -> None:
     for warning in loaded.warnings:
         log.warning("config.warning", problem=warning.shown(str(loaded.file or "")))
     async with relay(loaded) as running:
-        await _serve(running, listener)
+        await _serve(running, listener, loaded.settings.limits)
     log.info("relay.stopped")
 
 
@@ -76,10 +76,10 @@ class _Server(uvicorn.Server):
         return nullcontext()
 
 
-async def _serve(running: Relay, listener: socket.socket) -> None:
+async def _serve(running: Relay, listener: socket.socket, limits: Limits) -> None:
     config = uvicorn.Config(
         running.app,
-        http=HttpProtocol,
+        http=connection_type(limits.body_seconds),
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import socket
 import time
@@ -79,6 +80,56 @@ def test_fifty_megabytes(started: Process, correct: bool, chunked: bool) -> None
     peak = max(peak, memory.memory_info().rss)
     assert received.startswith(b"HTTP/1.1 413 ") or received == b""  # a reset may overtake the answer
     assert peak - before < 20 * MEBIBYTE
+
+
+@pytest.mark.parametrize(
+    ("start", "piece"),
+    [
+        (b"POST /hooks/", b"x" * 65536),
+        (b"POST /hooks/hook HTTP/1.1\r\nx: ", b"x" * 65536),
+        (b"POST /hooks/hook HTTP/1.1\r\n", b"x: " + b"x" * 65531 + b"\r\n"),
+        (b"POST /hooks/hook HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n", b"x: x\r\n" * 10_000),
+        (b"GET /livez HTTP/1.1\r\n\r\nGET /", b"x" * 65536),
+    ],
+    ids=["path", "header", "headers", "trailers", "second request"],
+)
+def test_fifty_megabytes_that_are_no_body(started: Process, start: bytes, piece: bytes) -> None:
+    memory = psutil.Process(started.pid)
+    before = peak = memory.memory_info().rss
+    with connected(started) as connection, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        connection.sendall(start)
+        for _ in range(50 * MEBIBYTE // len(piece)):
+            connection.sendall(piece)
+            peak = max(peak, memory.memory_info().rss)
+        pytest.fail("all of it was taken")
+    assert peak - before < 20 * MEBIBYTE
+
+
+@pytest.mark.parametrize(
+    "start", [b"", b"POST /hooks/hook HTTP/1.1\r\nhost: x\r\n", b"GET /livez HTTP/1.1\r\n\r\nGET /"]
+)
+def test_slow_headers_are_not_waited_for(started: Process, start: bytes) -> None:
+    with connected(started) as connection:
+        connection.sendall(start)
+        begun = time.monotonic()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.settimeout(0.1)
+            while time.monotonic() - begun < 10:
+                try:
+                    if not connection.recv(65536):
+                        break
+                except TimeoutError:
+                    if start:
+                        connection.sendall(b"x")
+        assert time.monotonic() - begun < 5
+
+
+def test_headers_that_are_too_large_are_told_so(started: Process) -> None:
+    with connected(started) as connection:
+        connection.sendall(b"POST /hooks/hook HTTP/1.1\r\nx: " + b"x" * 65536)
+        received = answer_to(connection)
+    assert received.startswith(b"HTTP/1.1 431 ")
+    assert b'"code":"headers_too_large"' in received
 
 
 def test_a_large_body_is_told_so(started: Process) -> None:
