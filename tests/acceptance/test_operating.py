@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -60,3 +63,29 @@ def test_a_token_stored_beside_it_is_used_and_shown_nowhere(tmp_path: Path, verc
         assert "no luck with ***" in process.output
         assert STORED not in process.output + told
         assert all(STORED.encode() not in file.read_bytes() for file in folder.iterdir())
+
+
+def test_the_inbox_and_the_store_do_not_grow_for_ever(tmp_path: Path, vercel: tuple[FakeVercel, str]) -> None:
+    _, url = vercel
+    projects = f"shop: {{project: my-shop, token: {STORED}}}\n"
+    write_config(tmp_path, url, projects=projects, more="retention: {receipts: 1, purges: 1, refused: 2}\n")
+    body = replaced("photo", "https://img.example.com/photo.jpg")
+    with relay(tmp_path) as process:
+        hook = f"{process.address}/hooks/hook"
+        assert httpx.post(hook, content=body, headers=signed("msg_1", body)).is_success
+        assert [httpx.post(hook, content=body).status_code for _ in range(4)] == [401] * 4
+        eventually(lambda: len(json.loads(command(tmp_path, "receipts", "list", "--status", "refused", "--json"))) == 2)
+        eventually(lambda: "done" in command(tmp_path, "purges", "list"))
+    with closing(sqlite3.connect(tmp_path / "relay.db")) as database, database:
+        # Years ago: ids begin with their time.
+        database.execute("UPDATE receipts SET id = 'rcp_00' || substr(id, 7)")
+        database.execute("UPDATE receipt_purges SET receipt_id = 'rcp_00' || substr(receipt_id, 7)")
+        database.execute("UPDATE purges SET finished_at = 0")
+    with relay(tmp_path):
+        eventually(lambda: rows(tmp_path) == [0, 0, 0, 0])
+
+
+def rows(folder: Path) -> list[int]:
+    with closing(sqlite3.connect(folder / "relay.db")) as database:
+        tables = ("receipts", "purges", "attempts", "receipt_purges")
+        return [database.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in tables]  # noqa: S608 - ours
