@@ -128,4 +128,5 @@ def _again(purge: Purge, reason: str, due_at: datetime, failing_since: datetime)
 
 def _expired(purge: Purge, reason: str, max_age: timedelta) -> Settlement:
     hours = max_age / timedelta(hours=1)
-    return Settlement(purge=purge, state=PurgeState.DEAD, last_error=f"still failing after {hours:g} h: {reason}")
+    time = f"{hours:g} h" if hours >= 1 else f"{hours * 60:g} min"
+    return Settlement(purge=purge, state=PurgeState.DEAD, last_error=f"still failing after {time}: {reason}")

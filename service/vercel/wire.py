@@ -165,8 +165,8 @@ def _kind(status: int) -> OutcomeKind:
 
 
 def _reason(status: int, error: Mapping[str, Any], body: bytes) -> str:
-    parts = (_plain(_message(error, body), _MAX_MESSAGE), _hint(status, error))
-    said = "; ".join(part for part in parts if part)
+    message, hint = _plain(_message(error, body), _MAX_MESSAGE), _hint(status, error)
+    said = f"{message.rstrip('.')}; {hint}" if message and hint else message or hint
     return _plain(f"{_label(status)}: {said}" if said else _label(status), MAX_REASON)
 
 

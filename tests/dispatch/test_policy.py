@@ -166,6 +166,16 @@ def test_a_purge_that_has_failed_for_too_long_is_dead(
         assert one.last_error == "still failing after 72 h: 503 Service Unavailable"
 
 
+@pytest.mark.parametrize(
+    ("max_age", "said"),
+    [(timedelta(hours=72), "72 h"), (timedelta(hours=1.5), "1.5 h"), (timedelta(minutes=1), "1 min")],
+)
+def test_how_long_it_failed_is_said_in_what_is_easy_to_read(max_age: timedelta, said: str) -> None:
+    of = batch(purge(0, 9, START - timedelta(hours=80)))
+    (one,) = settlements(Retry((START,), "500"), of, START, max_age=max_age, counted_from=EPOCH)
+    assert one.last_error == f"still failing after {said}: 500"
+
+
 def test_age_is_each_purges_own() -> None:
     of = batch(purge(0, 9, START - timedelta(hours=80)), purge(1))
     states = [one.state for one in settled(Retry((START, START), "not now"), of)]

@@ -137,6 +137,7 @@ def test_token_problem(token: str, fit: bool) -> None:
         (403, error(message="Not authorized", invalidToken=True), OutcomeKind.CREDENTIAL, "(invalidToken)"),
         (403, error(message="Not authorized", missingToken=True), OutcomeKind.CREDENTIAL, "(missingToken)"),
         (403, error(message="You don't have permission"), OutcomeKind.CREDENTIAL, "check its scope"),
+        (402, error(message="You cannot. "), OutcomeKind.BLOCKED, "402 Payment Required: You cannot; the team is"),
         (402, b"", OutcomeKind.BLOCKED, "402 Payment Required: the team is probably still on legacy image pricing"),
         (404, error(message="Nope"), OutcomeKind.BLOCKED, "404 Not Found: Nope; project or team unknown to this token"),
         (410, b"", OutcomeKind.BLOCKED, "410 Gone: Vercel says this is gone"),
