@@ -82,6 +82,8 @@ class Provider(ABC):
         for option in _OPTIONS:
             if getattr(source, option) and option not in self.info.options:
                 raise SourceProblem(option, f"{self.info.name} has no such option")
+        if source.tolerance is not None and self.info.tolerance is None:
+            raise SourceProblem("tolerance", f"{self.info.name} signs no time, so this would do nothing")
         if self.credential is not None and not self.info.signs_beside_auth:
             for option in _OF_SIGNATURES:
                 if getattr(source, option) not in (None, []):

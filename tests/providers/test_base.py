@@ -64,6 +64,11 @@ def test_an_option_that_would_do_nothing_is_an_error(name: str, option: str) -> 
     assert problem(name, **{option: OPTIONS[option]}) == (option, f"{name} has no such option")
 
 
+@pytest.mark.parametrize("name", [name for name in PROVIDERS if provider_class(name).info.tolerance is None])
+def test_a_tolerance_where_no_time_is_signed_is_an_error(name: str) -> None:
+    assert problem(name, tolerance=60.0) == ("tolerance", f"{name} signs no time, so this would do nothing")
+
+
 @pytest.mark.parametrize("name", SECRETS)
 def test_secrets(name: str) -> None:
     assert problem(name, secrets=[])[0] == "secrets"
