@@ -10,6 +10,7 @@ from service.settings.model import Source
 
 PROVIDERS: dict[str, str] = {
     "aws-sns": "service.providers.aws_sns:AwsSns",
+    "backblaze-b2": "service.providers.backblaze_b2:BackblazeB2",
     "cloudinary": "service.providers.cloudinary:Cloudinary",
     "contentful": "service.providers.contentful:Contentful",
     "sanity": "service.providers.sanity:Sanity",

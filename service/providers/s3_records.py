@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
 from urllib.parse import quote, unquote, unquote_plus
 
 from service.domain.events import AssetEvent, AssetKind
@@ -43,6 +45,50 @@ def object_urls(bases: Mapping[str, str], bucket: str, key: str) -> tuple[str, .
     return tuple(dict.fromkeys(base + quote(key, safe=safe) for safe in ("/", _ENCODE_URI)))
 
 
+def warnings_of_bases(source: Source) -> list[str]:
+    """What is missing where neither a base nor a rule makes a URL of a key."""
+    if source.rules is None and not source.bases:
+        return ["without `bases` an object has no URL: the default rule purges nothing for it"]
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """Where a source's objects are served from, and how its sender encodes their keys."""
+
+    bases: Mapping[str, str]
+    encoding: str
+
+    @classmethod
+    def of(cls, source: Source, usual_encoding: str) -> Self:
+        """Raises SourceProblem."""
+        return cls(bases_of(source), source.key_encoding or usual_encoding)
+
+    def event(
+        self,
+        kind: AssetKind,
+        bucket: str | None,
+        raw_key: str | None,
+        *,
+        occurred_at: datetime | None = None,
+        content_hash: str | None = None,
+    ) -> AssetEvent | None:
+        """What happened to one object; None without a bucket or a key, and for control characters in either, which no
+        URL a site uses can mean."""
+        key = None if raw_key is None else _DECODERS[self.encoding](raw_key)
+        if not bucket or not key or _CONTROL.search(bucket) or _CONTROL.search(key):
+            return None
+        return AssetEvent(
+            kind=kind,
+            id=f"{bucket}/{key}",
+            urls=object_urls(self.bases, bucket, key),
+            bucket=bucket,
+            key=key,
+            occurred_at=occurred_at,
+            content_hash=content_hash,
+        )
+
+
 def read_records(document: Any, bases: Mapping[str, str], key_encoding: str | None) -> tuple[AssetEvent, ...]:
     """The asset events in `Records`. Left out: changes of tags, access, storage class or replicas, and keys with
     control characters, which no URL a site uses can mean."""
@@ -52,23 +98,18 @@ def read_records(document: Any, bases: Mapping[str, str], key_encoding: str | No
 def _events(document: Any, bases: Mapping[str, str], key_encoding: str | None) -> Iterator[AssetEvent]:
     for record in json_body.array(document, "Records"):
         kind = _kind(json_body.text(record, "eventName") or "")
-        bucket = json_body.text(record, "s3", "bucket", "name")
-        raw_key = json_body.text(record, "s3", "object", "key")
-        if kind is None or bucket is None or raw_key is None:
+        if kind is None:
             continue
         encoding = key_encoding or _ENCODINGS.get(json_body.text(record, "eventSource") or "", "form")
-        key = _DECODERS[encoding](raw_key)
-        if _CONTROL.search(key) or _CONTROL.search(bucket):
-            continue
-        yield AssetEvent(
-            kind=kind,
-            id=f"{bucket}/{key}",
-            urls=object_urls(bases, bucket, key),
-            bucket=bucket,
-            key=key,
+        event = Objects(bases, encoding).event(
+            kind,
+            json_body.text(record, "s3", "bucket", "name"),
+            json_body.text(record, "s3", "object", "key"),
             occurred_at=json_body.moment(record, "eventTime"),
             content_hash=json_body.text(record, "s3", "object", "eTag"),
         )
+        if event is not None:
+            yield event
 
 
 def _kind(event_name: str) -> AssetKind | None:

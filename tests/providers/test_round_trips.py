@@ -49,9 +49,14 @@ EXPECTED = {
     ("aws-sns", "put"): ("updated", "https://img.example.com/products/red%20hero.jpg"),
     ("aws-sns", "delete"): ("deleted", "https://img.example.com/products/red%20hero.jpg"),
     ("aws-sns", "test-event"): ("TestPing", None),
+    ("backblaze-b2", "upload"): ("updated", "https://img.example.com/products/red%20hero.jpg"),
+    ("backblaze-b2", "hide"): ("deleted", "https://img.example.com/products/red%20hero.jpg"),
+    ("backblaze-b2", "delete"): ("deleted", "https://img.example.com/products/red%20hero.jpg"),
+    ("backblaze-b2", "test-event"): ("TestPing", None),
 }
 
 SCHEMES = {
+    "backblaze-b2": "backblaze-b2-v1",
     "contentful": "contentful-v1",
     "cloudinary": "cloudinary-sha1",
     "sanity": "sanity-v1",
@@ -61,6 +66,7 @@ SCHEMES = {
 
 # Signed headers; whatever else comes along may change without anybody noticing.
 SIGNED_HEADERS = {
+    "backblaze-b2": ["x-bz-event-notification-signature"],
     "contentful": ["x-contentful-signature", "x-contentful-timestamp", "x-contentful-topic"],
     "cloudinary": ["x-cld-signature", "x-cld-timestamp"],
     "sanity": ["sanity-webhook-signature"],
@@ -234,7 +240,7 @@ def test_a_genuine_body_that_is_no_json_is_unreadable(name: str, body: bytes) ->
         make(name).read(verified(body))
 
 
-OBJECTS_ALONE = {"contentful", "cloudinary", "sanity"}
+OBJECTS_ALONE = {"backblaze-b2", "contentful", "cloudinary", "sanity"}
 
 
 @pytest.mark.parametrize("name", PROVIDERS)

@@ -29,7 +29,12 @@ SECRETS = {
     "contentful": "fake-contentful-secret-" + "0" * 41,
     "cloudinary": "fake-cloudinary-secret",
     "sanity": "fake-sanity-secret",
+    "backblaze-b2": "fake-backblaze-b2-secret",
     "standard-webhooks": "whsec_ZmFrZS1mYWtlLWZha2UtZmFrZS1mYWtlLWZha2U=",
+}
+BASES = {"bases": {"my-bucket": "https://img.example.com/"}}
+MORE: dict[str, dict[str, Any]] = {  # what a usual source has beside its secret
+    "backblaze-b2": BASES,
 }
 AUTHS = {
     "basic": Auth(basic="sender"),
@@ -72,7 +77,7 @@ def source(provider: str, **settings: Any) -> Source:
             "bases": {"my-bucket": "https://img.example.com/"},
         }
     else:
-        usual = {"secrets": secrets(SECRETS[provider])}
+        usual = {"secrets": secrets(SECRETS[provider]), **MORE.get(provider, {})}
     return Source(provider=provider, **usual | settings)
 
 

@@ -1,0 +1,143 @@
+"""Backblaze B2: HMAC-SHA256 over the body; objects written, hidden and deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from service.domain.clock import iso, to_ms
+from service.domain.errors import Refused, Unreadable
+from service.domain.events import AssetEvent, AssetKind, Ignored, Notification, TestPing
+from service.domain.requests import Authentic, RawRequest, Verified
+from service.providers import json_body
+from service.providers.base import Info, Provider, Sample
+from service.providers.s3_records import Objects, warnings_of_bases
+from service.providers.signatures import from_hex, hmac_sha256, matches_any
+from service.settings.model import Source
+
+_SIGNATURE = "x-bz-event-notification-signature"
+_VERSION = "v1="
+_TEST = "b2:TestEvent"
+
+# https://www.backblaze.com/docs/cloud-storage-event-notifications-reference-guide. An overwrite looks like a creation;
+# a deletion through S3's API, which names no version, hides the object. `b2:MultipartUploadCreated` is left out: the
+# object is still being written.
+_KINDS = {
+    "b2:ObjectCreated": AssetKind.UPDATED,
+    "b2:ObjectDeleted": AssetKind.DELETED,
+    "b2:HideMarkerCreated": AssetKind.DELETED,
+}
+
+
+class BackblazeB2(Provider):
+    """https://www.backblaze.com/docs/cloud-storage-event-notifications-reference-guide
+
+    No time is signed: a replayed request is known by its events' ids. A rule without a signing secret sends unsigned
+    requests, which are refused here, although Backblaze's Java library lets them pass.
+    """
+
+    info = Info(
+        name="backblaze-b2",
+        title="Backblaze B2",
+        doc_url="https://www.backblaze.com/docs/cloud-storage-event-notifications-reference-guide",
+        signs="HMAC-SHA256 over the body",
+        tolerance=None,
+        stored_headers=frozenset({_SIGNATURE, "content-type"}),
+        auth=("capability",),
+        options=("bases", "key_encoding"),
+    )
+
+    def __init__(self, name: str, source: Source) -> None:
+        super().__init__(name, source)
+        # Whether a name is ever encoded is not documented; the guide's examples are plain.
+        self._objects = Objects.of(source, "verbatim")
+
+    @classmethod
+    def warnings(cls, source: Source) -> list[str]:
+        return warnings_of_bases(source)
+
+    def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
+        value = request.required(_SIGNATURE)
+        if not value.startswith(_VERSION):
+            raise Refused("signature_malformed", "the signature is not of version v1")
+        given = from_hex(value.removeprefix(_VERSION), lengths=[32])
+        if not matches_any([given], self._digests(request.body)):
+            raise Refused("signature_mismatch")
+        return Authentic("backblaze-b2-v1")
+
+    def _digests(self, body: bytes) -> list[bytes]:
+        """The secret is the text as it is shown, not base64 of a key."""
+        return [hmac_sha256(secret.encode(), body) for secret in self.source.secrets]
+
+    def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
+        signature = f"{_VERSION}{self._digests(sample.body)[0].hex()}"
+        return Sample(sample.body, {**sample.headers, _SIGNATURE: signature})
+
+    def read(self, request: Verified) -> Notification:
+        payload = json_body.parse_object(request.body)
+        given = json_body.dig(payload, "events")
+        if not isinstance(given, list):
+            raise Unreadable("the body has no list of events")
+        events = tuple(self._events(given))
+        instead = None if events else _nothing(given)
+        return Notification(payload=payload, events=events, instead=instead, event_id=_event_id(given))
+
+    def _events(self, given: list[Any]) -> Iterator[AssetEvent]:
+        for one in given:
+            kind = _KINDS.get((json_body.text(one, "eventType") or "").rpartition(":")[0])
+            if kind is None:
+                continue
+            event = self._objects.event(
+                kind,
+                json_body.text(one, "bucketName"),
+                json_body.text(one, "objectName"),
+                occurred_at=json_body.moment(one, "eventTimestamp"),
+                content_hash=json_body.text(one, "objectVersionId"),
+            )
+            if event is not None:
+                yield event
+
+    @classmethod
+    def samples(cls, now: datetime) -> Mapping[str, Sample]:
+        version = {"objectVersionId": f"4_zaea8c5bc362ae55070130333_f117c7bd5d6c6597c_u{to_ms(now):014d}"}
+        stored = {"objectName": "products/red hero.jpg", **version}
+        return {
+            "upload": _sample("b2:ObjectCreated:Upload", {**stored, "objectSize": 109669}, now),
+            "hide": _sample("b2:HideMarkerCreated:Hide", {**stored, "objectSize": 0}, now),
+            "delete": _sample("b2:ObjectDeleted:Delete", stored, now),
+            "test-event": _sample(_TEST, {}, now),
+        }
+
+
+def _nothing(given: list[Any]) -> Ignored | TestPing:
+    if any(json_body.text(one, "eventType") == _TEST for one in given):
+        return TestPing("the test event of a rule")
+    return Ignored("no event tells of an object that was written or removed")
+
+
+def _event_id(given: list[Any]) -> str | None:
+    """The event's own id, or one made of all ids in a batch; None where an event has none."""
+    ids = [json_body.text(one, "eventId") for one in given]
+    found = sorted(one for one in ids if one is not None)
+    if not found or len(found) < len(ids):
+        return None
+    return found[0] if len(found) == 1 else sha256("\n".join(found).encode()).hexdigest()
+
+
+def _sample(event_type: str, of_object: Mapping[str, Any], now: datetime) -> Sample:
+    event = {
+        "accountId": "e85c6a500333",
+        "bucketId": "aea8c5bc362ae55070130333",
+        "bucketName": "my-bucket",
+        "eventId": sha256(f"{event_type} {iso(now)}".encode()).hexdigest()[:32],
+        "eventTimestamp": to_ms(now),
+        "eventType": event_type,
+        "eventVersion": 1,
+        "matchedRuleName": "image-relay",
+        **of_object,
+    }
+    return Sample(msgspec.json.encode({"events": [event]}), {"content-type": "application/json"})
