@@ -14,7 +14,9 @@ PROVIDERS: dict[str, str] = {
     "cloudinary": "service.providers.cloudinary:Cloudinary",
     "contentful": "service.providers.contentful:Contentful",
     "sanity": "service.providers.sanity:Sanity",
+    "strapi": "service.providers.strapi:Strapi",
     "standard-webhooks": "service.providers.standard_webhooks:StandardWebhooks",
+    "storyblok": "service.providers.storyblok:Storyblok",
 }
 
 

@@ -34,6 +34,11 @@ def digest(algorithm: HashName, message: bytes) -> bytes:
     return hashlib.new(algorithm, message, usedforsecurity=algorithm != "sha1").digest()
 
 
+def hmac_sha1(key: bytes, message: bytes) -> bytes:
+    """HMAC-SHA1, 20 bytes: unlike the plain digest it is not broken, and some senders have nothing else."""
+    return hmac.digest(key, message, "sha1")
+
+
 def hmac_sha256(key: bytes, message: bytes) -> bytes:
     """HMAC-SHA256, 32 bytes."""
     return hmac.digest(key, message, "sha256")

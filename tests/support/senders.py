@@ -26,9 +26,11 @@ PATH = f"/hooks/{NAME}"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:pictures"
 
 SECRETS = {
+    "storyblok": "fake-storyblok-secret",
     "contentful": "fake-contentful-secret-" + "0" * 41,
     "cloudinary": "fake-cloudinary-secret",
     "sanity": "fake-sanity-secret",
+    "strapi": "fake-strapi-token",
     "backblaze-b2": "fake-backblaze-b2-secret",
     "standard-webhooks": "whsec_ZmFrZS1mYWtlLWZha2UtZmFrZS1mYWtlLWZha2U=",
 }

@@ -104,11 +104,29 @@ def test_standard_webhooks_and_svix(case: Mapping[str, Any]) -> None:
     assert agrees(said := verdict(provider, case, now), case), said
 
 
+BODY_ALONE = ("storyblok",)  # whoever signs no time is judged at any
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [pytest.param(name, *case.values, id=f"{name}: {case.id}") for name in BODY_ALONE for case in cases(name)],
+)
+def test_schemes_that_sign_the_body_alone(name: str, case: Mapping[str, Any]) -> None:
+    provider = build(NAME, Source(provider=name, secrets=secrets(case["secret"])))
+    assert agrees(said := verdict(provider, case, NOW), case), said
+
+
 @pytest.mark.parametrize("case", cases("backblaze-b2"))
 def test_backblaze_b2(case: Mapping[str, Any]) -> None:
     """Upper-case hex and a list of signatures, of which Backblaze's libraries disagree, are undocumented."""
     said = verdict(build(NAME, Source(provider="backblaze-b2", secrets=secrets(case["secret"]))), case, NOW)
     assert (said == "accepted") is bool(case["valid"]), said
+
+
+@pytest.mark.parametrize("case", cases("strapi"))
+def test_strapi(case: Mapping[str, Any]) -> None:
+    provider = build(NAME, Source(provider="strapi", secrets=secrets(case["secret"])))
+    assert agrees(said := verdict(provider, case, NOW), case), said
 
 
 def sns_provider(case: Mapping[str, Any], certificate: str | None, **settings: Any) -> Provider:
