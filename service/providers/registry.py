@@ -9,14 +9,16 @@ from service.providers.base import Provider, SourceProblem
 from service.settings.model import Source
 
 PROVIDERS: dict[str, str] = {
+    "github": "service.providers.github:GitHub",
     "aws-sns": "service.providers.aws_sns:AwsSns",
     "backblaze-b2": "service.providers.backblaze_b2:BackblazeB2",
     "cloudinary": "service.providers.cloudinary:Cloudinary",
     "contentful": "service.providers.contentful:Contentful",
+    "hygraph": "service.providers.hygraph:Hygraph",
     "sanity": "service.providers.sanity:Sanity",
-    "strapi": "service.providers.strapi:Strapi",
     "standard-webhooks": "service.providers.standard_webhooks:StandardWebhooks",
     "storyblok": "service.providers.storyblok:Storyblok",
+    "strapi": "service.providers.strapi:Strapi",
 }
 
 

@@ -36,6 +36,12 @@ from service.providers.verification import verify
 
 # Kind and first URL of each sample, or what stands in place of events.
 EXPECTED = {
+    ("github", "push"): ("updated", "https://raw.githubusercontent.com/octo-org/site/main/"),
+    ("github", "push-removed"): ("deleted", "https://raw.githubusercontent.com/octo-org/site/main/"),
+    ("github", "ping"): ("TestPing", None),
+    ("hygraph", "publish"): ("updated", "https://media.graphassets.com/"),
+    ("hygraph", "unpublish"): ("unpublished", "https://media.graphassets.com/"),
+    ("hygraph", "delete"): ("deleted", "https://media.graphassets.com/"),
     ("storyblok", "asset.replaced"): ("replaced", None),
     ("storyblok", "asset.restored"): ("restored", None),
     ("storyblok", "asset.deleted"): ("deleted", None),
@@ -64,6 +70,8 @@ EXPECTED = {
 }
 
 SCHEMES = {
+    "github": "github-sha256",
+    "hygraph": "hygraph-v1",
     "backblaze-b2": "backblaze-b2-v1",
     "storyblok": "storyblok-sha1",
     "contentful": "contentful-v1",
@@ -76,6 +84,8 @@ SCHEMES = {
 
 # Signed headers; whatever else comes along may change without anybody noticing.
 SIGNED_HEADERS = {
+    "github": ["x-hub-signature-256"],
+    "hygraph": ["gcms-signature"],
     "backblaze-b2": ["x-bz-event-notification-signature"],
     "storyblok": ["webhook-signature"],
     "contentful": ["x-contentful-signature", "x-contentful-timestamp", "x-contentful-topic"],
@@ -88,7 +98,7 @@ SIGNED_HEADERS = {
 
 # Samples without a time of the event, and bodies that are told apart by time and content alone.
 TELL_NO_TIME = {"storyblok"}
-TELL_NO_EVENT_ID = {"strapi"}
+TELL_NO_EVENT_ID = {"strapi", "hygraph"}
 
 
 # Whoever has the secret is believed, whatever the body says.
@@ -258,7 +268,7 @@ def test_a_genuine_body_that_is_no_json_is_unreadable(name: str, body: bytes) ->
         make(name).read(verified(body))
 
 
-OBJECTS_ALONE = {"strapi", "backblaze-b2", "contentful", "cloudinary", "sanity", "storyblok"}
+OBJECTS_ALONE = {"strapi", "backblaze-b2", "contentful", "cloudinary", "sanity", "storyblok", "hygraph"}
 
 
 @pytest.mark.parametrize("name", PROVIDERS)

@@ -26,6 +26,8 @@ PATH = f"/hooks/{NAME}"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:pictures"
 
 SECRETS = {
+    "github": "fake-github-secret",
+    "hygraph": "fake-hygraph-secret",
     "storyblok": "fake-storyblok-secret",
     "contentful": "fake-contentful-secret-" + "0" * 41,
     "cloudinary": "fake-cloudinary-secret",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -104,7 +105,10 @@ def test_standard_webhooks_and_svix(case: Mapping[str, Any]) -> None:
     assert agrees(said := verdict(provider, case, now), case), said
 
 
-BODY_ALONE = ("storyblok",)  # whoever signs no time is judged at any
+BODY_ALONE = (
+    "github",
+    "storyblok",
+)  # whoever signs no time is judged at any
 
 
 @pytest.mark.parametrize(
@@ -127,6 +131,20 @@ def test_backblaze_b2(case: Mapping[str, Any]) -> None:
 def test_strapi(case: Mapping[str, Any]) -> None:
     provider = build(NAME, Source(provider="strapi", secrets=secrets(case["secret"])))
     assert agrees(said := verdict(provider, case, NOW), case), said
+
+
+TIME_IN_SIGNATURE = ("hygraph",)  # the header is `…, t=<milliseconds>`
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [pytest.param(name, *case.values, id=f"{name}: {case.id}") for name in TIME_IN_SIGNATURE for case in cases(name)],
+)
+def test_schemes_with_the_time_beside_the_signature(name: str, case: Mapping[str, Any]) -> None:
+    found = re.search(r"\bt=([0-9]+)", str(case["headers"]))
+    now = NOW if found is None else parse_moment(found[1])
+    provider = build(NAME, Source(provider=name, secrets=secrets(case["secret"] or "fake-secret")))
+    assert agrees(said := verdict(provider, case, now), case), said
 
 
 def sns_provider(case: Mapping[str, Any], certificate: str | None, **settings: Any) -> Provider:
