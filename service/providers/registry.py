@@ -15,6 +15,7 @@ PROVIDERS: dict[str, str] = {
     "cloudinary": "service.providers.cloudinary:Cloudinary",
     "contentful": "service.providers.contentful:Contentful",
     "hygraph": "service.providers.hygraph:Hygraph",
+    "imagekit": "service.providers.imagekit:ImageKit",
     "sanity": "service.providers.sanity:Sanity",
     "standard-webhooks": "service.providers.standard_webhooks:StandardWebhooks",
     "storyblok": "service.providers.storyblok:Storyblok",

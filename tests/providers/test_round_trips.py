@@ -36,6 +36,8 @@ from service.providers.verification import verify
 
 # Kind and first URL of each sample, or what stands in place of events.
 EXPECTED = {
+    ("imagekit", "file.updated"): ("updated", "https://ik.imagekit.io/demo/products/hero.jpg"),
+    ("imagekit", "file.deleted"): ("deleted", None),
     ("github", "push"): ("updated", "https://raw.githubusercontent.com/octo-org/site/main/"),
     ("github", "push-removed"): ("deleted", "https://raw.githubusercontent.com/octo-org/site/main/"),
     ("github", "ping"): ("TestPing", None),
@@ -70,6 +72,7 @@ EXPECTED = {
 }
 
 SCHEMES = {
+    "imagekit": "imagekit-standard",
     "github": "github-sha256",
     "hygraph": "hygraph-v1",
     "backblaze-b2": "backblaze-b2-v1",
@@ -84,6 +87,7 @@ SCHEMES = {
 
 # Signed headers; whatever else comes along may change without anybody noticing.
 SIGNED_HEADERS = {
+    "imagekit": ["webhook-id", "webhook-timestamp", "webhook-signature"],
     "github": ["x-hub-signature-256"],
     "hygraph": ["gcms-signature"],
     "backblaze-b2": ["x-bz-event-notification-signature"],
@@ -268,7 +272,7 @@ def test_a_genuine_body_that_is_no_json_is_unreadable(name: str, body: bytes) ->
         make(name).read(verified(body))
 
 
-OBJECTS_ALONE = {"strapi", "backblaze-b2", "contentful", "cloudinary", "sanity", "storyblok", "hygraph"}
+OBJECTS_ALONE = {"imagekit", "strapi", "backblaze-b2", "contentful", "cloudinary", "sanity", "storyblok", "hygraph"}
 
 
 @pytest.mark.parametrize("name", PROVIDERS)

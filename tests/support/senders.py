@@ -26,6 +26,7 @@ PATH = f"/hooks/{NAME}"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:pictures"
 
 SECRETS = {
+    "imagekit": "whsec_fake-imagekit-secret",
     "github": "fake-github-secret",
     "hygraph": "fake-hygraph-secret",
     "storyblok": "fake-storyblok-secret",

@@ -1,0 +1,38 @@
+"""The URLs a payload gives, at the host the site loads images from."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from service.providers import json_body
+from service.providers.base import SourceProblem
+from service.settings.model import Source
+
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?")
+
+
+def delivery_host(source: Source) -> str | None:
+    """The source's `cdn_host`; SourceProblem where it is no host name."""
+    host = source.cdn_host
+    if host is not None and not _HOST.fullmatch(host):
+        raise SourceProblem("cdn_host", f"{host!r} cannot be part of an image's URL")
+    return host
+
+
+def delivery_urls(value: Any, *keys: str, host: str | None = None) -> tuple[str, ...]:
+    """The absolute URLs below these keys of an object, each once, and at `host` where the sender's is another."""
+    found = (json_body.text(value, key) for key in keys)
+    return tuple(dict.fromkeys(at_host(url, host) for url in found if url and json_body.is_url(url)))
+
+
+def at_host(url: str, host: str | None) -> str:
+    """The URL at `host`; unchanged where there is no other host, or where it cannot be taken apart."""
+    if host is None:
+        return url
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    return urlunsplit(parts._replace(netloc=host))
