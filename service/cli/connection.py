@@ -25,6 +25,7 @@ class Connection(HttpProtocol):
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self._head_bytes = 0
+        self._in_head = True
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -39,15 +40,18 @@ class Connection(HttpProtocol):
         # Counted until the parser says that a head is complete, or that it was a body's: what it keeps is no more.
         self._head_bytes += len(data)
         super().data_received(data)
+        if self._in_head:  # most heads come whole, and cost no timer
+            self._await_head()
         if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
             self._refuse_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._await_head()
+        self._in_head = True
 
     def on_headers_complete(self) -> None:
         self._head_bytes = 0
+        self._in_head = False
         self._stop_waiting()
         super().on_headers_complete()
 
@@ -60,7 +64,7 @@ class Connection(HttpProtocol):
         super().on_message_complete()
 
     def _await_head(self) -> None:
-        if self._head_timer is None:
+        if self._head_timer is None and not self.transport.is_closing():
             self._head_timer = self.loop.call_later(self.head_seconds, self._give_up)
 
     def _stop_waiting(self) -> None:
