@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import resource
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import psutil
@@ -190,6 +192,20 @@ def test_odd_requests(started: Process, raw: bytes, status: int) -> None:
         connection.sendall(raw)
         received = answer_to(connection)
     assert received.startswith(f"HTTP/1.1 {status} ".encode()), received[:200]
+
+
+def test_more_connections_than_are_served_are_told_so(tmp_path: Path) -> None:
+    """Two thousand that say nothing: the next is refused, and when they are gone all is well."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < 5000:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (5000, hard))  # inherited by the relay
+    write_config(tmp_path, "http://127.0.0.1:9")
+    with relay(tmp_path) as process:
+        with contextlib.ExitStack() as crowd:
+            for _ in range(2000):
+                crowd.enter_context(connected(process))
+            eventually(lambda: httpx.get(f"{process.address}/livez").status_code == 503)
+        eventually(lambda: httpx.get(f"{process.address}/livez").status_code == 200)
 
 
 def test_it_still_works_after_all_that(started: Process) -> None:
