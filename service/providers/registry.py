@@ -9,13 +9,14 @@ from service.providers.base import Provider, SourceProblem
 from service.settings.model import Source
 
 PROVIDERS: dict[str, str] = {
-    "github": "service.providers.github:GitHub",
     "aws-sns": "service.providers.aws_sns:AwsSns",
     "backblaze-b2": "service.providers.backblaze_b2:BackblazeB2",
     "cloudinary": "service.providers.cloudinary:Cloudinary",
     "contentful": "service.providers.contentful:Contentful",
+    "github": "service.providers.github:GitHub",
     "hygraph": "service.providers.hygraph:Hygraph",
     "imagekit": "service.providers.imagekit:ImageKit",
+    "kontent-ai": "service.providers.kontent_ai:KontentAi",
     "sanity": "service.providers.sanity:Sanity",
     "standard-webhooks": "service.providers.standard_webhooks:StandardWebhooks",
     "storyblok": "service.providers.storyblok:Storyblok",

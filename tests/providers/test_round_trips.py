@@ -36,6 +36,9 @@ from service.providers.verification import verify
 
 # Kind and first URL of each sample, or what stands in place of events.
 EXPECTED = {
+    ("kontent-ai", "metadata_changed"): ("updated", None),
+    ("kontent-ai", "deleted"): ("deleted", None),
+    ("kontent-ai", "created"): ("created", None),
     ("imagekit", "file.updated"): ("updated", "https://ik.imagekit.io/demo/products/hero.jpg"),
     ("imagekit", "file.deleted"): ("deleted", None),
     ("github", "push"): ("updated", "https://raw.githubusercontent.com/octo-org/site/main/"),
@@ -72,6 +75,7 @@ EXPECTED = {
 }
 
 SCHEMES = {
+    "kontent-ai": "kontent-ai-v1",
     "imagekit": "imagekit-standard",
     "github": "github-sha256",
     "hygraph": "hygraph-v1",
@@ -87,6 +91,7 @@ SCHEMES = {
 
 # Signed headers; whatever else comes along may change without anybody noticing.
 SIGNED_HEADERS = {
+    "kontent-ai": ["x-kontent-ai-signature"],
     "imagekit": ["webhook-id", "webhook-timestamp", "webhook-signature"],
     "github": ["x-hub-signature-256"],
     "hygraph": ["gcms-signature"],
@@ -102,7 +107,7 @@ SIGNED_HEADERS = {
 
 # Samples without a time of the event, and bodies that are told apart by time and content alone.
 TELL_NO_TIME = {"storyblok"}
-TELL_NO_EVENT_ID = {"strapi", "hygraph"}
+TELL_NO_EVENT_ID = {"strapi", "hygraph", "kontent-ai"}
 
 
 # Whoever has the secret is believed, whatever the body says.
@@ -272,7 +277,17 @@ def test_a_genuine_body_that_is_no_json_is_unreadable(name: str, body: bytes) ->
         make(name).read(verified(body))
 
 
-OBJECTS_ALONE = {"imagekit", "strapi", "backblaze-b2", "contentful", "cloudinary", "sanity", "storyblok", "hygraph"}
+OBJECTS_ALONE = {
+    "imagekit",
+    "strapi",
+    "backblaze-b2",
+    "contentful",
+    "cloudinary",
+    "sanity",
+    "storyblok",
+    "hygraph",
+    "kontent-ai",
+}
 
 
 @pytest.mark.parametrize("name", PROVIDERS)

@@ -26,6 +26,7 @@ PATH = f"/hooks/{NAME}"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:pictures"
 
 SECRETS = {
+    "kontent-ai": "fake-kontent-ai-secret",
     "imagekit": "whsec_fake-imagekit-secret",
     "github": "fake-github-secret",
     "hygraph": "fake-hygraph-secret",
