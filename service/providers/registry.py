@@ -9,6 +9,8 @@ from service.providers.base import Provider, SourceProblem
 from service.settings.model import Source
 
 PROVIDERS: dict[str, str] = {
+    "slack-style": "service.providers.slack_style:SlackStyle",
+    "stripe-style": "service.providers.stripe_style:StripeStyle",
     "aws-sns": "service.providers.aws_sns:AwsSns",
     "backblaze-b2": "service.providers.backblaze_b2:BackblazeB2",
     "cloudinary": "service.providers.cloudinary:Cloudinary",

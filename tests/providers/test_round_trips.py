@@ -36,6 +36,10 @@ from service.providers.verification import verify
 
 # Kind and first URL of each sample, or what stands in place of events.
 EXPECTED = {
+    ("slack-style", "asset.replaced"): ("replaced", "https://"),
+    ("slack-style", "asset.deleted"): ("deleted", "https://"),
+    ("stripe-style", "product.updated"): ("updated", "https://images.example.com/products/hero-v2.jpg"),
+    ("stripe-style", "product.deleted"): ("deleted", "https://"),
     ("kontent-ai", "metadata_changed"): ("updated", None),
     ("kontent-ai", "deleted"): ("deleted", None),
     ("kontent-ai", "created"): ("created", None),
@@ -75,6 +79,8 @@ EXPECTED = {
 }
 
 SCHEMES = {
+    "slack-style": "slack-v0",
+    "stripe-style": "stripe-v1",
     "kontent-ai": "kontent-ai-v1",
     "imagekit": "imagekit-standard",
     "github": "github-sha256",
@@ -91,6 +97,8 @@ SCHEMES = {
 
 # Signed headers; whatever else comes along may change without anybody noticing.
 SIGNED_HEADERS = {
+    "slack-style": ["x-slack-signature", "x-slack-request-timestamp"],
+    "stripe-style": ["stripe-signature"],
     "kontent-ai": ["x-kontent-ai-signature"],
     "imagekit": ["webhook-id", "webhook-timestamp", "webhook-signature"],
     "github": ["x-hub-signature-256"],
@@ -107,7 +115,7 @@ SIGNED_HEADERS = {
 
 # Samples without a time of the event, and bodies that are told apart by time and content alone.
 TELL_NO_TIME = {"storyblok"}
-TELL_NO_EVENT_ID = {"strapi", "hygraph", "kontent-ai"}
+TELL_NO_EVENT_ID = {"slack-style", "strapi", "hygraph", "kontent-ai"}
 
 
 # Whoever has the secret is believed, whatever the body says.

@@ -26,6 +26,8 @@ PATH = f"/hooks/{NAME}"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:pictures"
 
 SECRETS = {
+    "slack-style": "fake-slack-secret",
+    "stripe-style": "whsec_fake-stripe-secret",
     "kontent-ai": "fake-kontent-ai-secret",
     "imagekit": "whsec_fake-imagekit-secret",
     "github": "fake-github-secret",
