@@ -23,6 +23,7 @@ PROVIDERS: dict[str, str] = {
     "standard-webhooks": "service.providers.standard_webhooks:StandardWebhooks",
     "storyblok": "service.providers.storyblok:Storyblok",
     "strapi": "service.providers.strapi:Strapi",
+    "uploadcare": "service.providers.uploadcare:Uploadcare",
 }
 
 

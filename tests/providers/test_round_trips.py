@@ -36,6 +36,8 @@ from service.providers.verification import verify
 
 # Kind and first URL of each sample, or what stands in place of events.
 EXPECTED = {
+    ("uploadcare", "file.deleted"): ("deleted", "https://ucarecdn.com/"),
+    ("uploadcare", "file.uploaded"): ("created", "https://ucarecdn.com/"),
     ("slack-style", "asset.replaced"): ("replaced", "https://"),
     ("slack-style", "asset.deleted"): ("deleted", "https://"),
     ("stripe-style", "product.updated"): ("updated", "https://images.example.com/products/hero-v2.jpg"),
@@ -79,6 +81,7 @@ EXPECTED = {
 }
 
 SCHEMES = {
+    "uploadcare": "uploadcare-v1",
     "slack-style": "slack-v0",
     "stripe-style": "stripe-v1",
     "kontent-ai": "kontent-ai-v1",
@@ -97,6 +100,7 @@ SCHEMES = {
 
 # Signed headers; whatever else comes along may change without anybody noticing.
 SIGNED_HEADERS = {
+    "uploadcare": ["x-uc-signature"],
     "slack-style": ["x-slack-signature", "x-slack-request-timestamp"],
     "stripe-style": ["stripe-signature"],
     "kontent-ai": ["x-kontent-ai-signature"],
@@ -286,6 +290,7 @@ def test_a_genuine_body_that_is_no_json_is_unreadable(name: str, body: bytes) ->
 
 
 OBJECTS_ALONE = {
+    "uploadcare",
     "imagekit",
     "strapi",
     "backblaze-b2",

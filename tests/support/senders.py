@@ -26,6 +26,7 @@ PATH = f"/hooks/{NAME}"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:pictures"
 
 SECRETS = {
+    "uploadcare": "fake-uploadcare-secret",
     "slack-style": "fake-slack-secret",
     "stripe-style": "whsec_fake-stripe-secret",
     "kontent-ai": "fake-kontent-ai-secret",

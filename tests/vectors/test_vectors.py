@@ -163,7 +163,10 @@ def test_schemes_with_the_time_beside_the_signature(name: str, case: Mapping[str
     assert agrees(said := verdict(provider, case, now), case), said
 
 
-IMAGE_SERVICES = ("imagekit",)
+IMAGE_SERVICES = (
+    "uploadcare",
+    "imagekit",
+)
 
 
 def cdn_clock(case: Mapping[str, Any]) -> datetime:
