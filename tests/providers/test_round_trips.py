@@ -36,6 +36,15 @@ from service.providers.verification import verify
 
 # Kind and first URL of each sample, or what stands in place of events.
 EXPECTED = {
+    ("mux", "video.asset.ready"): ("created", "https://image.mux.com/NIBVtiURB01ZOZQb7022s8DTfpfMa5fyzy/thumbnail.jpg"),
+    ("mux", "video.asset.updated"): (
+        "updated",
+        "https://image.mux.com/NIBVtiURB01ZOZQb7022s8DTfpfMa5fyzy/thumbnail.jpg",
+    ),
+    ("mux", "video.asset.deleted"): (
+        "deleted",
+        "https://image.mux.com/NIBVtiURB01ZOZQb7022s8DTfpfMa5fyzy/thumbnail.jpg",
+    ),
     ("uploadcare", "file.deleted"): ("deleted", "https://ucarecdn.com/"),
     ("uploadcare", "file.uploaded"): ("created", "https://ucarecdn.com/"),
     ("slack-style", "asset.replaced"): ("replaced", "https://"),
@@ -81,6 +90,7 @@ EXPECTED = {
 }
 
 SCHEMES = {
+    "mux": "mux-v1",
     "uploadcare": "uploadcare-v1",
     "slack-style": "slack-v0",
     "stripe-style": "stripe-v1",
@@ -100,6 +110,7 @@ SCHEMES = {
 
 # Signed headers; whatever else comes along may change without anybody noticing.
 SIGNED_HEADERS = {
+    "mux": ["mux-signature"],
     "uploadcare": ["x-uc-signature"],
     "slack-style": ["x-slack-signature", "x-slack-request-timestamp"],
     "stripe-style": ["stripe-signature"],
@@ -290,6 +301,7 @@ def test_a_genuine_body_that_is_no_json_is_unreadable(name: str, body: bytes) ->
 
 
 OBJECTS_ALONE = {
+    "mux",
     "uploadcare",
     "imagekit",
     "strapi",
