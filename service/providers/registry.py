@@ -9,6 +9,7 @@ from service.providers.base import Provider, SourceProblem
 from service.settings.model import Source
 
 PROVIDERS: dict[str, str] = {
+    "filestack": "service.providers.filestack:Filestack",
     "mux": "service.providers.mux:Mux",
     "slack-style": "service.providers.slack_style:SlackStyle",
     "stripe-style": "service.providers.stripe_style:StripeStyle",

@@ -36,6 +36,9 @@ from service.providers.verification import verify
 
 # Kind and first URL of each sample, or what stands in place of events.
 EXPECTED = {
+    ("filestack", "fp.overwrite"): ("replaced", "https://cdn.filestackcontent.com/Q5eBTKldRfCSuEjUYuAz"),
+    ("filestack", "fp.delete"): ("deleted", "https://cdn.filestackcontent.com/Q5eBTKldRfCSuEjUYuAz"),
+    ("filestack", "fp.upload"): ("created", "https://cdn.filestackcontent.com/Q5eBTKldRfCSuEjUYuAz"),
     ("mux", "video.asset.ready"): ("created", "https://image.mux.com/NIBVtiURB01ZOZQb7022s8DTfpfMa5fyzy/thumbnail.jpg"),
     ("mux", "video.asset.updated"): (
         "updated",
@@ -90,6 +93,7 @@ EXPECTED = {
 }
 
 SCHEMES = {
+    "filestack": "filestack-sha256",
     "mux": "mux-v1",
     "uploadcare": "uploadcare-v1",
     "slack-style": "slack-v0",
@@ -110,6 +114,7 @@ SCHEMES = {
 
 # Signed headers; whatever else comes along may change without anybody noticing.
 SIGNED_HEADERS = {
+    "filestack": ["fs-signature", "fs-timestamp"],
     "mux": ["mux-signature"],
     "uploadcare": ["x-uc-signature"],
     "slack-style": ["x-slack-signature", "x-slack-request-timestamp"],
@@ -301,6 +306,7 @@ def test_a_genuine_body_that_is_no_json_is_unreadable(name: str, body: bytes) ->
 
 
 OBJECTS_ALONE = {
+    "filestack",
     "mux",
     "uploadcare",
     "imagekit",

@@ -26,6 +26,7 @@ PATH = f"/hooks/{NAME}"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:pictures"
 
 SECRETS = {
+    "filestack": "fake-filestack-secret",
     "mux": "fake-mux-secret",
     "uploadcare": "fake-uploadcare-secret",
     "slack-style": "fake-slack-secret",
