@@ -22,6 +22,7 @@ PROVIDERS: dict[str, str] = {
     "imagekit": "service.providers.imagekit:ImageKit",
     "kontent-ai": "service.providers.kontent_ai:KontentAi",
     "sanity": "service.providers.sanity:Sanity",
+    "strapi": "service.providers.strapi:Strapi",
     "standard-webhooks": "service.providers.standard_webhooks:StandardWebhooks",
     "storyblok": "service.providers.storyblok:Storyblok",
     "strapi": "service.providers.strapi:Strapi",

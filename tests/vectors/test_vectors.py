@@ -186,6 +186,12 @@ def test_image_services(name: str, case: Mapping[str, Any]) -> None:
     assert agrees(said := verdict(provider, case, cdn_clock(case)), case), said
 
 
+@pytest.mark.parametrize("case", cases("strapi"))
+def test_strapi(case: Mapping[str, Any]) -> None:
+    provider = build(NAME, Source(provider="strapi", secrets=secrets(case["secret"])))
+    assert agrees(said := verdict(provider, case, NOW), case), said
+
+
 def sns_provider(case: Mapping[str, Any], certificate: str | None, **settings: Any) -> Provider:
     """The source a user would configure for this message: its topic allowed, its certificate pinned."""
     body = json.loads(case["body"])

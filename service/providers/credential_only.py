@@ -1,0 +1,28 @@
+"""Senders that sign nothing: whoever holds the secret is believed, whatever the body says."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from service.domain.errors import Refused
+from service.domain.requests import Authentic, RawRequest
+from service.providers.base import Provider, Sample
+from service.settings.model import Auth, Source
+
+UNSIGNED_AUTH = ("bearer", "header", "basic", "capability")
+"""What a sender can do whose requests take headers of the operator's choice."""
+
+
+class CredentialOnly(Provider):
+    """A source without `auth:` expects its secret as `Authorization: Bearer`, which all of these can send."""
+
+    def __init__(self, name: str, source: Source) -> None:
+        super().__init__(name, source if source.auth is not None else replace(source, auth=Auth(bearer=True)))
+
+    def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
+        raise Refused("signature_missing", f"{self.info.name} signs nothing")
+
+    def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
+        return sample

@@ -1,0 +1,126 @@
+"""Strapi: no signature; events of the media library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from service.domain.clock import iso
+from service.domain.errors import Unreadable
+from service.domain.events import AssetEvent, AssetKind, Ignored, Notification, TestPing
+from service.domain.requests import Verified
+from service.providers import json_body
+from service.providers.base import Info, Sample
+from service.providers.credential_only import UNSIGNED_AUTH, CredentialOnly
+from service.providers.s3_records import bases_of
+from service.settings.model import Source
+
+_EVENT = "x-strapi-event"
+_LOCAL = "local"  # the upload provider that keeps files beside Strapi, and the only one whose URLs are relative
+
+# https://docs.strapi.io/cms/backend-customization/webhooks#available-events. An update is a new text as often as a new
+# file; a replaced file keeps its URL.
+_KINDS = {
+    "media.create": AssetKind.CREATED,
+    "media.update": AssetKind.UPDATED,
+    "media.delete": AssetKind.DELETED,
+}
+
+
+class Strapi(CredentialOnly):
+    """https://docs.strapi.io/cms/backend-customization/webhooks"""
+
+    info = Info(
+        name="strapi",
+        title="Strapi",
+        doc_url="https://docs.strapi.io/cms/backend-customization/webhooks",
+        signs="nothing: a secret header, `Authorization: Bearer …` unless `auth:` says otherwise",
+        tolerance=None,
+        stored_headers=frozenset({_EVENT, "content-type"}),
+        auth=UNSIGNED_AUTH,
+        options=("bases",),
+    )
+
+    def __init__(self, name: str, source: Source) -> None:
+        super().__init__(name, source)
+        self._bases = bases_of(source)
+
+    def read(self, request: Verified) -> Notification:
+        payload = json_body.parse_object(request.body)
+        event = json_body.text(payload, "event")
+        if event is None:
+            raise Unreadable("the body names no event")
+        if event == "trigger-test":
+            return Notification(payload=payload, instead=TestPing("Strapi's test button"))
+        if not event.startswith("media."):
+            return Notification(payload=payload, instead=Ignored(f"{event} is not about a file"))
+        found = self._asset_event(event, payload)
+        if isinstance(found, Ignored):
+            return Notification(payload=payload, instead=found)
+        return Notification(payload=payload, events=(found,))
+
+    def _asset_event(self, event: str, payload: dict[str, Any]) -> AssetEvent | Ignored:
+        media = json_body.obj(payload, "media")
+        identity = json_body.scalar(media, "documentId") or json_body.scalar(media, "id")
+        if identity is None:
+            raise Unreadable("the file has neither documentId nor id")
+        mime_type = json_body.text(media, "mime")
+        if mime_type is not None and not mime_type.startswith("image/"):
+            return Ignored(f"about a file of type {mime_type}, not an image")
+        return AssetEvent(
+            kind=_KINDS.get(event, AssetKind.UNKNOWN),
+            id=identity,
+            urls=tuple(dict.fromkeys(self._urls(media))),
+            filename=json_body.text(media, "name"),
+            mime_type=mime_type,
+            occurred_at=json_body.moment(payload, "createdAt"),  # when it was sent, whatever happened to the file
+        )
+
+    def _urls(self, media: dict[str, Any]) -> Iterator[str]:
+        """The file's URL and those of its smaller formats, which a replacement makes anew under the same names."""
+        base = self._bases.get(json_body.text(media, "provider") or _LOCAL)
+        for file in (media, *json_body.obj(media, "formats").values()):
+            url = json_body.text(file, "url")
+            if url is not None:
+                yield _absolute(url, base)
+
+    @classmethod
+    def samples(cls, now: datetime) -> Mapping[str, Sample]:
+        media = _sample_media(sha256(iso(now).encode()).hexdigest()[:10])
+        return {
+            "media.update": _sample("media.update", {"media": media}, now),
+            "media.delete": _sample("media.delete", {"media": media}, now),
+            "trigger-test": _sample("trigger-test", {}, now),
+        }
+
+
+def _absolute(url: str, base: str | None) -> str:
+    """A relative URL behind Strapi's own; without a base it stays as it is, for rules, or for a site that serves
+    Strapi's files under its own host."""
+    if url.startswith("//"):
+        return f"https:{url}"
+    if base is None or not url.startswith("/"):
+        return url
+    return base.removesuffix("/") + url
+
+
+def _sample(event: str, fields: dict[str, Any], now: datetime) -> Sample:
+    body = {"event": event, "createdAt": iso(now), **fields}
+    return Sample(msgspec.json.encode(body), {"content-type": "application/json", _EVENT: event})
+
+
+def _sample_media(tail: str) -> dict[str, Any]:
+    def file(prefix: str = "") -> dict[str, Any]:
+        return {"hash": f"{prefix}hero_{tail}", "ext": ".jpg", "url": f"/uploads/{prefix}hero_{tail}.jpg"}
+
+    named = {"id": 1, "documentId": "qbz2o1m7gx4jw0vfh5dk8lcn", "name": "hero.jpg", "mime": "image/jpeg"}
+    return {
+        **named,
+        **file(),
+        "formats": {"thumbnail": file("thumbnail_"), "small": file("small_")},
+        "provider": "local",
+    }
