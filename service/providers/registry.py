@@ -9,6 +9,7 @@ from service.providers.base import Provider, SourceProblem
 from service.settings.model import Source
 
 PROVIDERS: dict[str, str] = {
+    "cloudflare-stream": "service.providers.cloudflare_stream:CloudflareStream",
     "filestack": "service.providers.filestack:Filestack",
     "mux": "service.providers.mux:Mux",
     "slack-style": "service.providers.slack_style:SlackStyle",

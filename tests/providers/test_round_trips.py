@@ -36,6 +36,7 @@ from service.providers.verification import verify
 
 # Kind and first URL of each sample, or what stands in place of events.
 EXPECTED = {
+    ("cloudflare-stream", "ready"): ("updated", "https://customer-f33zs165nr7gyfy4.cloudflarestream.com/"),
     ("filestack", "fp.overwrite"): ("replaced", "https://cdn.filestackcontent.com/Q5eBTKldRfCSuEjUYuAz"),
     ("filestack", "fp.delete"): ("deleted", "https://cdn.filestackcontent.com/Q5eBTKldRfCSuEjUYuAz"),
     ("filestack", "fp.upload"): ("created", "https://cdn.filestackcontent.com/Q5eBTKldRfCSuEjUYuAz"),
@@ -93,6 +94,7 @@ EXPECTED = {
 }
 
 SCHEMES = {
+    "cloudflare-stream": "cloudflare-stream-sig1",
     "filestack": "filestack-sha256",
     "mux": "mux-v1",
     "uploadcare": "uploadcare-v1",
@@ -114,6 +116,7 @@ SCHEMES = {
 
 # Signed headers; whatever else comes along may change without anybody noticing.
 SIGNED_HEADERS = {
+    "cloudflare-stream": ["webhook-signature"],
     "filestack": ["fs-signature", "fs-timestamp"],
     "mux": ["mux-signature"],
     "uploadcare": ["x-uc-signature"],
@@ -306,6 +309,7 @@ def test_a_genuine_body_that_is_no_json_is_unreadable(name: str, body: bytes) ->
 
 
 OBJECTS_ALONE = {
+    "cloudflare-stream",
     "filestack",
     "mux",
     "uploadcare",

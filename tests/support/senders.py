@@ -26,6 +26,7 @@ PATH = f"/hooks/{NAME}"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:pictures"
 
 SECRETS = {
+    "cloudflare-stream": "fake-cloudflare-stream-secret",
     "filestack": "fake-filestack-secret",
     "mux": "fake-mux-secret",
     "uploadcare": "fake-uploadcare-secret",
