@@ -9,24 +9,25 @@ from service.providers.base import Provider, SourceProblem
 from service.settings.model import Source
 
 PROVIDERS: dict[str, str] = {
-    "cloudflare-stream": "service.providers.cloudflare_stream:CloudflareStream",
-    "filestack": "service.providers.filestack:Filestack",
-    "mux": "service.providers.mux:Mux",
-    "slack-style": "service.providers.slack_style:SlackStyle",
-    "stripe-style": "service.providers.stripe_style:StripeStyle",
     "aws-sns": "service.providers.aws_sns:AwsSns",
     "backblaze-b2": "service.providers.backblaze_b2:BackblazeB2",
+    "cloudflare-stream": "service.providers.cloudflare_stream:CloudflareStream",
+    "ceph-rgw": "service.providers.ceph_rgw:CephRgw",
     "cloudinary": "service.providers.cloudinary:Cloudinary",
     "contentful": "service.providers.contentful:Contentful",
+    "filestack": "service.providers.filestack:Filestack",
     "github": "service.providers.github:GitHub",
     "hygraph": "service.providers.hygraph:Hygraph",
     "imagekit": "service.providers.imagekit:ImageKit",
     "kontent-ai": "service.providers.kontent_ai:KontentAi",
+    "mux": "service.providers.mux:Mux",
     "sanity": "service.providers.sanity:Sanity",
-    "strapi": "service.providers.strapi:Strapi",
+    "shopify": "service.providers.shopify:Shopify",
+    "slack-style": "service.providers.slack_style:SlackStyle",
     "standard-webhooks": "service.providers.standard_webhooks:StandardWebhooks",
     "storyblok": "service.providers.storyblok:Storyblok",
     "strapi": "service.providers.strapi:Strapi",
+    "stripe-style": "service.providers.stripe_style:StripeStyle",
     "uploadcare": "service.providers.uploadcare:Uploadcare",
 }
 

@@ -36,6 +36,17 @@ from service.providers.verification import verify
 
 # Kind and first URL of each sample, or what stands in place of events.
 EXPECTED = {
+    ("mux", "video.asset.updated"): (
+        "updated",
+        "https://image.mux.com/NIBVtiURB01ZOZQb7022s8DTfpfMa5fyzy/thumbnail.jpg",
+    ),
+    ("mux", "video.asset.deleted"): (
+        "deleted",
+        "https://image.mux.com/NIBVtiURB01ZOZQb7022s8DTfpfMa5fyzy/thumbnail.jpg",
+    ),
+    ("shopify", "products/update"): ("updated", "https://cdn.shopify.com/s/files/"),
+    ("shopify", "products/delete"): ("deleted", None),
+    ("shopify", "products/create"): ("created", "https://cdn.shopify.com/s/files/"),
     ("cloudflare-stream", "ready"): ("updated", "https://customer-f33zs165nr7gyfy4.cloudflarestream.com/"),
     ("filestack", "fp.overwrite"): ("replaced", "https://cdn.filestackcontent.com/Q5eBTKldRfCSuEjUYuAz"),
     ("filestack", "fp.delete"): ("deleted", "https://cdn.filestackcontent.com/Q5eBTKldRfCSuEjUYuAz"),
@@ -91,9 +102,12 @@ EXPECTED = {
     ("backblaze-b2", "hide"): ("deleted", "https://img.example.com/products/red%20hero.jpg"),
     ("backblaze-b2", "delete"): ("deleted", "https://img.example.com/products/red%20hero.jpg"),
     ("backblaze-b2", "test-event"): ("TestPing", None),
+    ("ceph-rgw", "put"): ("updated", "https://img.example.com/products/red%20hero.jpg"),
+    ("ceph-rgw", "delete"): ("deleted", "https://img.example.com/products/red%20hero.jpg"),
 }
 
 SCHEMES = {
+    "shopify": "shopify-v1",
     "cloudflare-stream": "cloudflare-stream-sig1",
     "filestack": "filestack-sha256",
     "mux": "mux-v1",
@@ -105,6 +119,7 @@ SCHEMES = {
     "github": "github-sha256",
     "hygraph": "hygraph-v1",
     "backblaze-b2": "backblaze-b2-v1",
+    "ceph-rgw": "basic",
     "storyblok": "storyblok-sha1",
     "contentful": "contentful-v1",
     "cloudinary": "cloudinary-sha1",
@@ -116,6 +131,7 @@ SCHEMES = {
 
 # Signed headers; whatever else comes along may change without anybody noticing.
 SIGNED_HEADERS = {
+    "shopify": ["x-shopify-hmac-sha256"],
     "cloudflare-stream": ["webhook-signature"],
     "filestack": ["fs-signature", "fs-timestamp"],
     "mux": ["mux-signature"],
@@ -127,6 +143,7 @@ SIGNED_HEADERS = {
     "github": ["x-hub-signature-256"],
     "hygraph": ["gcms-signature"],
     "backblaze-b2": ["x-bz-event-notification-signature"],
+    "ceph-rgw": ["authorization"],
     "storyblok": ["webhook-signature"],
     "contentful": ["x-contentful-signature", "x-contentful-timestamp", "x-contentful-topic"],
     "cloudinary": ["x-cld-signature", "x-cld-timestamp"],
@@ -316,12 +333,14 @@ OBJECTS_ALONE = {
     "imagekit",
     "strapi",
     "backblaze-b2",
+    "ceph-rgw",
     "contentful",
     "cloudinary",
     "sanity",
     "storyblok",
     "hygraph",
     "kontent-ai",
+    "shopify",
 }
 
 

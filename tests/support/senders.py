@@ -26,6 +26,7 @@ PATH = f"/hooks/{NAME}"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:pictures"
 
 SECRETS = {
+    "shopify": "fake-shopify-secret",
     "cloudflare-stream": "fake-cloudflare-stream-secret",
     "filestack": "fake-filestack-secret",
     "mux": "fake-mux-secret",
@@ -42,11 +43,13 @@ SECRETS = {
     "sanity": "fake-sanity-secret",
     "strapi": "fake-strapi-token",
     "backblaze-b2": "fake-backblaze-b2-secret",
+    "ceph-rgw": "fake-ceph-password",
     "standard-webhooks": "whsec_ZmFrZS1mYWtlLWZha2UtZmFrZS1mYWtlLWZha2U=",
 }
 BASES = {"bases": {"my-bucket": "https://img.example.com/"}}
 MORE: dict[str, dict[str, Any]] = {  # what a usual source has beside its secret
     "backblaze-b2": BASES,
+    "ceph-rgw": {**BASES, "auth": Auth(basic="sender")},
 }
 AUTHS = {
     "basic": Auth(basic="sender"),

@@ -1,0 +1,154 @@
+"""Shopify: HMAC-SHA256 over the body; products and collections with the images they show."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from service.domain.clock import iso, to_ms
+from service.domain.errors import Refused, Unreadable
+from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
+from service.domain.requests import Authentic, RawRequest, Verified
+from service.providers import json_body
+from service.providers.base import Info, Provider, Sample
+from service.providers.signatures import from_base64, hmac_sha256, matches_any
+
+_USUAL, _EVENTS = "x-shopify-", "shopify-"  # the latter names the headers of the newer kind of subscriptions, "events"
+_SIGNATURE = "hmac-sha256"
+
+# The signature covers none of these, and yet Shopify's library refuses a webhook without them:
+# https://www.npmjs.com/package/@shopify/shopify-api (`webhooks.validate`)
+_DEMANDED = {_USUAL: ("topic", "shop-domain", "api-version", "webhook-id"), _EVENTS: ("topic",)}
+
+# https://shopify.dev/docs/api/admin-graphql/latest/enums/WebhookSubscriptionTopic names no topic about files.
+_RESOURCES = {"products": "product", "product": "product", "collections": "collection", "collection": "collection"}
+_KINDS = {"create": AssetKind.CREATED, "update": AssetKind.UPDATED, "delete": AssetKind.DELETED}
+
+
+class Shopify(Provider):
+    """https://shopify.dev/docs/apps/build/webhooks
+
+    An update tells of any change, a price's too. The address of an image changes with its file (`?v=…`), so a rule for
+    `asset.kind == "replaced"` purges only where the images are others than those remembered.
+    """
+
+    info = Info(
+        name="shopify",
+        title="Shopify",
+        doc_url="https://shopify.dev/docs/apps/build/webhooks/subscribe/https",
+        signs="HMAC-SHA256 over the body",
+        tolerance=None,
+        stored_headers=frozenset(
+            {
+                *(f"{_USUAL}{name}" for name in (*_DEMANDED[_USUAL], _SIGNATURE, "event-id", "triggered-at")),
+                *(f"{_EVENTS}{name}" for name in (*_DEMANDED[_USUAL], _SIGNATURE, "event-id", "action")),
+                "content-type",
+            }
+        ),
+    )
+
+    def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
+        newer = request.header(_USUAL + _SIGNATURE) is None and request.header(_EVENTS + _SIGNATURE) is not None
+        family = _EVENTS if newer else _USUAL
+        given = from_base64(request.required(family + _SIGNATURE))
+        for name in _DEMANDED[family]:
+            request.required(family + name, "header_missing")
+        if not matches_any([given], self._signatures(request.body)):
+            raise Refused("signature_mismatch")
+        return Authentic("shopify-v1")
+
+    def _signatures(self, body: bytes) -> list[bytes]:
+        return [hmac_sha256(secret.encode(), body) for secret in self.source.secrets]
+
+    def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
+        signature = base64.b64encode(self._signatures(sample.body)[0]).decode()
+        return Sample(sample.body, {**sample.headers, _USUAL + _SIGNATURE: signature})
+
+    def read(self, request: Verified) -> Notification:
+        payload = json_body.parse_object(request.body)
+        topic = _header(request.headers, "topic") or ""
+        resource, _, action = topic.lower().partition("/")
+        action = action or (request.headers.get(_EVENTS + "action") or "").lower()
+        if resource not in _RESOURCES:
+            return Notification(payload=payload, instead=Ignored(f"the topic {topic} is not about images"))
+        event = _asset_event(_RESOURCES[resource], action, payload, request)
+        return Notification(payload=payload, events=(event,), event_id=_event_id(request))
+
+    @classmethod
+    def samples(cls, now: datetime) -> Mapping[str, Sample]:
+        product = _sample_product(now)
+        return {
+            "products/update": _sample("products/update", product, now),
+            "products/delete": _sample("products/delete", {"id": product["id"]}, now),
+            "products/create": _sample("products/create", product, now),
+        }
+
+
+def _header(headers: Mapping[str, str], name: str) -> str | None:
+    return headers.get(_USUAL + name) or headers.get(_EVENTS + name)
+
+
+def _asset_event(resource: str, action: str, payload: dict[str, Any], request: Verified) -> AssetEvent:
+    """The whole product is one asset: when it is deleted, nothing but its id is told.
+
+    The topic is not signed. What still shows images is not believed to be deleted, and no time is taken from a header.
+    """
+    resource_id = json_body.scalar(payload, "id")
+    if resource_id is None:
+        raise Unreadable(f"the {resource} has no id; does the subscription's include_fields leave it out?")
+    urls = _image_urls(payload)
+    kind = _KINDS.get(action, AssetKind.UPDATED)
+    if kind.gone and urls:
+        kind = AssetKind.UPDATED
+    return AssetEvent(
+        kind=kind,
+        id=f"{resource}/{resource_id}",
+        urls=urls,
+        occurred_at=request.received_at if kind.gone else json_body.moment(payload, "updated_at"),
+    )
+
+
+def _image_urls(payload: dict[str, Any]) -> tuple[str, ...]:
+    images = (payload.get("image"), *json_body.array(payload, "images"))
+    given = (json_body.text(image, "src") for image in images)
+    return tuple(dict.fromkeys(url for url in given if url is not None and json_body.is_url(url)))
+
+
+def _event_id(request: Verified) -> str | None:
+    """The delivery's id, which its retries share, and the body: the id alone is not signed.
+
+    https://shopify.dev/docs/apps/build/webhooks/ignore-duplicates
+    """
+    delivery = _header(request.headers, "webhook-id")
+    return f"{delivery} {sha256(request.body).hexdigest()[:32]}" if delivery else None
+
+
+def _sample_product(now: datetime) -> dict[str, Any]:
+    image = {"id": 850703190, "src": f"https://cdn.shopify.com/s/files/1/0001/files/hero.jpg?v={to_ms(now) // 1000}"}
+    return {
+        "id": 788032119674292922,
+        "admin_graphql_api_id": "gid://shopify/Product/788032119674292922",
+        "title": "Example T-Shirt",
+        "updated_at": iso(now),
+        "image": image,
+        "images": [image],
+    }
+
+
+def _sample(topic: str, body: dict[str, Any], now: datetime) -> Sample:
+    delivery = UUID(bytes=sha256(f"{topic} {iso(now)}".encode()).digest()[:16], version=4)
+    headers = {
+        "content-type": "application/json",
+        "x-shopify-topic": topic,
+        "x-shopify-shop-domain": "acme.myshopify.com",
+        "x-shopify-api-version": "2026-01",
+        "x-shopify-webhook-id": str(delivery),
+        "x-shopify-triggered-at": iso(now),
+    }
+    return Sample(msgspec.json.encode(body), headers)
