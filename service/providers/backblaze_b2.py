@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from service.domain.clock import iso, to_ms
-from service.domain.errors import Refused, Unreadable
+from service.domain.errors import Refused
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification, TestPing
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
 from service.providers.base import Info, Provider, Sample
-from service.providers.s3_records import Objects, warnings_of_bases
+from service.providers.s3_records import Objects, id_of_batch, listed, warnings_of_bases
 from service.providers.signatures import from_hex, hmac_sha256, matches_any
 from service.settings.model import Source
 
@@ -79,12 +79,15 @@ class BackblazeB2(Provider):
 
     def read(self, request: Verified) -> Notification:
         payload = json_body.parse_object(request.body)
-        given = json_body.dig(payload, "events")
-        if not isinstance(given, list):
-            raise Unreadable("the body has no list of events")
+        given = listed(payload, "events")
         events = tuple(self._events(given))
         instead = None if events else _nothing(given)
-        return Notification(payload=payload, events=events, instead=instead, event_id=_event_id(given))
+        return Notification(
+            payload=payload,
+            events=events,
+            instead=instead,
+            event_id=id_of_batch(json_body.text(one, "eventId") for one in given),
+        )
 
     def _events(self, given: list[Any]) -> Iterator[AssetEvent]:
         for one in given:
@@ -117,15 +120,6 @@ def _nothing(given: list[Any]) -> Ignored | TestPing:
     if any(json_body.text(one, "eventType") == _TEST for one in given):
         return TestPing("the test event of a rule")
     return Ignored("no event tells of an object that was written or removed")
-
-
-def _event_id(given: list[Any]) -> str | None:
-    """The event's own id, or one made of all ids in a batch; None where an event has none."""
-    ids = [json_body.text(one, "eventId") for one in given]
-    found = sorted(one for one in ids if one is not None)
-    if not found or len(found) < len(ids):
-        return None
-    return found[0] if len(found) == 1 else sha256("\n".join(found).encode()).hexdigest()
 
 
 def _sample(event_type: str, of_object: Mapping[str, Any], now: datetime) -> Sample:

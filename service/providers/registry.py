@@ -13,6 +13,7 @@ PROVIDERS: dict[str, str] = {
     "backblaze-b2": "service.providers.backblaze_b2:BackblazeB2",
     "cloudflare-stream": "service.providers.cloudflare_stream:CloudflareStream",
     "ceph-rgw": "service.providers.ceph_rgw:CephRgw",
+    "ceph-rgw": "service.providers.ceph_rgw:CephRgw",
     "cloudinary": "service.providers.cloudinary:Cloudinary",
     "contentful": "service.providers.contentful:Contentful",
     "filestack": "service.providers.filestack:Filestack",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Self
 from urllib.parse import quote, unquote, unquote_plus
 
+from service.domain.errors import Unreadable
 from service.domain.events import AssetEvent, AssetKind
 from service.providers import json_body
 from service.providers.base import SourceProblem
@@ -110,6 +112,23 @@ def _events(document: Any, bases: Mapping[str, str], key_encoding: str | None) -
         )
         if event is not None:
             yield event
+
+
+def listed(payload: Any, name: str) -> list[Any]:
+    """The list a body is made of; Unreadable where it has none."""
+    found = json_body.dig(payload, name)
+    if not isinstance(found, list):
+        raise Unreadable(f"the body has no list of {name}")
+    return found
+
+
+def id_of_batch(ids: Iterable[str | None]) -> str | None:
+    """The one event's own id, or one made of all the ids in a batch; None where an event has none."""
+    given = list(ids)
+    found = sorted(one for one in given if one is not None)
+    if not found or len(found) < len(given):
+        return None
+    return found[0] if len(found) == 1 else sha256("\n".join(found).encode(errors="surrogatepass")).hexdigest()
 
 
 def _kind(event_name: str) -> AssetKind | None:

@@ -104,6 +104,8 @@ EXPECTED = {
     ("backblaze-b2", "test-event"): ("TestPing", None),
     ("ceph-rgw", "put"): ("updated", "https://img.example.com/products/red%20hero.jpg"),
     ("ceph-rgw", "delete"): ("deleted", "https://img.example.com/products/red%20hero.jpg"),
+    ("ceph-rgw", "put"): ("updated", "https://img.example.com/products/red%20hero.jpg"),
+    ("ceph-rgw", "delete"): ("deleted", "https://img.example.com/products/red%20hero.jpg"),
 }
 
 SCHEMES = {
@@ -119,6 +121,7 @@ SCHEMES = {
     "github": "github-sha256",
     "hygraph": "hygraph-v1",
     "backblaze-b2": "backblaze-b2-v1",
+    "ceph-rgw": "basic",
     "ceph-rgw": "basic",
     "storyblok": "storyblok-sha1",
     "contentful": "contentful-v1",
@@ -143,6 +146,7 @@ SIGNED_HEADERS = {
     "github": ["x-hub-signature-256"],
     "hygraph": ["gcms-signature"],
     "backblaze-b2": ["x-bz-event-notification-signature"],
+    "ceph-rgw": ["authorization"],
     "ceph-rgw": ["authorization"],
     "storyblok": ["webhook-signature"],
     "contentful": ["x-contentful-signature", "x-contentful-timestamp", "x-contentful-topic"],
@@ -333,6 +337,7 @@ OBJECTS_ALONE = {
     "imagekit",
     "strapi",
     "backblaze-b2",
+    "ceph-rgw",
     "ceph-rgw",
     "contentful",
     "cloudinary",

@@ -44,11 +44,13 @@ SECRETS = {
     "strapi": "fake-strapi-token",
     "backblaze-b2": "fake-backblaze-b2-secret",
     "ceph-rgw": "fake-ceph-password",
+    "ceph-rgw": "fake-ceph-password",
     "standard-webhooks": "whsec_ZmFrZS1mYWtlLWZha2UtZmFrZS1mYWtlLWZha2U=",
 }
 BASES = {"bases": {"my-bucket": "https://img.example.com/"}}
 MORE: dict[str, dict[str, Any]] = {  # what a usual source has beside its secret
     "backblaze-b2": BASES,
+    "ceph-rgw": {**BASES, "auth": Auth(basic="sender")},
     "ceph-rgw": {**BASES, "auth": Auth(basic="sender")},
 }
 AUTHS = {
