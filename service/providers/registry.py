@@ -11,16 +11,22 @@ from service.settings.model import Source
 PROVIDERS: dict[str, str] = {
     "aws-sns": "service.providers.aws_sns:AwsSns",
     "backblaze-b2": "service.providers.backblaze_b2:BackblazeB2",
+    "basic": "service.providers.plain_credentials:Basic",
+    "bearer": "service.providers.plain_credentials:Bearer",
+    "bunny-stream": "service.providers.bunny_stream:BunnyStream",
+    "capability-url": "service.providers.plain_credentials:CapabilityUrl",
+    "ceph-rgw": "service.providers.ceph_rgw:CephRgw",
     "cloudflare-stream": "service.providers.cloudflare_stream:CloudflareStream",
-    "ceph-rgw": "service.providers.ceph_rgw:CephRgw",
-    "ceph-rgw": "service.providers.ceph_rgw:CephRgw",
     "cloudinary": "service.providers.cloudinary:Cloudinary",
     "contentful": "service.providers.contentful:Contentful",
     "filestack": "service.providers.filestack:Filestack",
+    "ghost": "service.providers.ghost:Ghost",
     "github": "service.providers.github:GitHub",
+    "header": "service.providers.plain_credentials:Header",
     "hygraph": "service.providers.hygraph:Hygraph",
     "imagekit": "service.providers.imagekit:ImageKit",
     "kontent-ai": "service.providers.kontent_ai:KontentAi",
+    "minio": "service.providers.minio:Minio",
     "mux": "service.providers.mux:Mux",
     "sanity": "service.providers.sanity:Sanity",
     "shopify": "service.providers.shopify:Shopify",
@@ -30,6 +36,7 @@ PROVIDERS: dict[str, str] = {
     "strapi": "service.providers.strapi:Strapi",
     "stripe-style": "service.providers.stripe_style:StripeStyle",
     "uploadcare": "service.providers.uploadcare:Uploadcare",
+    "vercel-blob": "service.providers.vercel_blob:VercelBlob",
 }
 
 

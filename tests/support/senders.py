@@ -26,6 +26,13 @@ PATH = f"/hooks/{NAME}"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:pictures"
 
 SECRETS = {
+    "bunny-stream": "fake-bunny-read-only-key",
+    "vercel-blob": "vercel_blob_rw_fakestoreid_fake",
+    "ghost": "fake-ghost-secret",
+    "capability-url": "fake-capability-url-secret",
+    "header": "fake-header-secret",
+    "bearer": "fake-bearer-secret",
+    "basic": "fake-basic-secret",
     "shopify": "fake-shopify-secret",
     "cloudflare-stream": "fake-cloudflare-stream-secret",
     "filestack": "fake-filestack-secret",
@@ -44,13 +51,16 @@ SECRETS = {
     "strapi": "fake-strapi-token",
     "backblaze-b2": "fake-backblaze-b2-secret",
     "ceph-rgw": "fake-ceph-password",
-    "ceph-rgw": "fake-ceph-password",
+    "minio": "fake-minio-token",
     "standard-webhooks": "whsec_ZmFrZS1mYWtlLWZha2UtZmFrZS1mYWtlLWZha2U=",
 }
 BASES = {"bases": {"my-bucket": "https://img.example.com/"}}
 MORE: dict[str, dict[str, Any]] = {  # what a usual source has beside its secret
+    "vercel-blob": {"settle": 60.0},
+    "basic": {"auth": Auth(basic="sender")},
+    "header": {"auth": Auth(header="X-Relay-Key")},
     "backblaze-b2": BASES,
-    "ceph-rgw": {**BASES, "auth": Auth(basic="sender")},
+    "minio": BASES,
     "ceph-rgw": {**BASES, "auth": Auth(basic="sender")},
 }
 AUTHS = {
@@ -125,7 +135,9 @@ def signed(provider: Provider, sample: str | None = None, now: datetime = NOW) -
     """A sample, the default one where none is named, as the vendor sends it."""
     samples = type(provider).samples(now)
     chosen = samples[sample] if sample is not None else next(iter(samples.values()))
-    return provider.sign(chosen, PATH, now, signing_key(provider))
+    request = provider.sign(chosen, PATH, now, signing_key(provider))
+    by_path = provider.credential is not None and provider.credential.kind == "capability"
+    return with_key_of_path(request) if by_path else request
 
 
 def read(provider: Provider, request: RawRequest, now: datetime = NOW) -> Notification:
