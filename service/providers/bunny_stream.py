@@ -1,0 +1,85 @@
+"""Bunny Stream: HMAC-SHA256 over the body; a video that was encoded, by its id alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from service.domain.clock import to_ms
+from service.domain.errors import Refused
+from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
+from service.domain.requests import Authentic, RawRequest, Verified
+from service.providers import json_body
+from service.providers.base import Info, Provider, Sample
+from service.providers.plain_provider import delivery_id
+from service.providers.signatures import from_hex, hmac_sha256, matches_any
+
+_SIGNATURE = "x-bunnystream-signature"
+_FINISHED = 3  # https://docs.bunny.net/stream/webhooks
+
+
+class BunnyStream(Provider):
+    """https://docs.bunny.net/stream/webhooks
+
+    The secret is the library's read-only API key. Bunny's storage and pull zones send no webhooks. The payload has no
+    URL: a rule makes the thumbnail's from `asset.id` and the host of the library's pull zone.
+    """
+
+    info = Info(
+        name="bunny-stream",
+        title="Bunny Stream",
+        doc_url="https://docs.bunny.net/stream/webhooks",
+        signs="HMAC-SHA256 over the body",
+        tolerance=None,
+        stored_headers=frozenset(
+            {_SIGNATURE, f"{_SIGNATURE}-version", f"{_SIGNATURE}-algorithm", "content-type"},
+        ),
+    )
+
+    def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
+        given = from_hex(request.required(_SIGNATURE), lengths=[32])
+        if not matches_any([given], self._signatures(request.body)):
+            raise Refused("signature_mismatch")
+        return Authentic("bunny-stream-v1")
+
+    def _signatures(self, body: bytes) -> list[bytes]:
+        return [hmac_sha256(secret.encode(), body) for secret in self.source.secrets]
+
+    def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
+        headers = {
+            _SIGNATURE: self._signatures(sample.body)[0].hex(),
+            f"{_SIGNATURE}-version": "v1",
+            f"{_SIGNATURE}-algorithm": "hmac-sha256",
+        }
+        return Sample(sample.body, {**sample.headers, **headers})
+
+    def read(self, request: Verified) -> Notification:
+        payload = json_body.parse_object(request.body)
+        found = _asset_event(payload)
+        if isinstance(found, Ignored):
+            return Notification(payload=payload, instead=found)
+        # A video that is encoded again is told of in the same bytes: each delivery counts.
+        return Notification(payload=payload, events=(found,), event_id=delivery_id(request, payload))
+
+    @classmethod
+    def samples(cls, now: datetime) -> Mapping[str, Sample]:
+        return {"finished": _sample(now)}
+
+
+def _asset_event(payload: dict[str, Any]) -> AssetEvent | Ignored:
+    video_id, status = json_body.text(payload, "VideoGuid"), json_body.scalar(payload, "Status")
+    if video_id is None:
+        return Ignored("the body has no VideoGuid")
+    if status != str(_FINISHED):
+        return Ignored(f"the video's status is {status}: it has no new thumbnail")
+    return AssetEvent(kind=AssetKind.UPDATED, id=video_id)
+
+
+def _sample(now: datetime) -> Sample:
+    video_id = UUID(int=0x657BB740_A71B_4529_A012 << 48 | to_ms(now), version=4)
+    body = {"VideoLibraryId": 133, "VideoGuid": str(video_id), "Status": _FINISHED}
+    return Sample(msgspec.json.encode(body), {"content-type": "application/json"})
