@@ -10,7 +10,10 @@ import click
 from service.cli.address import hook_path
 from service.cli.configuration import config_option, load_basics, source_named
 from service.domain.errors import CommandFailed
+from service.providers.base import SourceProblem
 from service.providers.credentials import StaticCredential
+from service.providers.registry import provider_class
+from service.settings.model import Source
 
 
 @click.command()
@@ -24,13 +27,20 @@ def command(source: str | None, config: Path | None) -> None:
     """
     settings = load_basics(config).settings
     name = source_named(settings, source)
-    path = _path(name, hook_path(settings, name), StaticCredential.of(name, settings.sources[name]))
+    path = _path(name, hook_path(settings, name), _credential(name, settings.sources[name]))
     if settings.public_url is None:
         click.echo(path)
         click.echo("Only the path: set public_url in relay.yaml to the address senders see.", err=True)
         return
     parts = urlsplit(settings.public_url)
     click.echo(f"{parts.scheme}://{parts.netloc}{path}")
+
+
+def _credential(name: str, source: Source) -> StaticCredential | None:
+    try:
+        return StaticCredential.of(name, provider_class(source.provider).completed(source))
+    except SourceProblem as error:
+        raise CommandFailed(f"sources.{name}.{error.key} {error}") from None
 
 
 def _path(name: str, path: str, credential: StaticCredential | None) -> str:

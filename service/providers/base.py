@@ -75,6 +75,7 @@ class Provider(ABC):
 
     def __init__(self, name: str, source: Source) -> None:
         """Raise SourceProblem where the source's settings do not suit."""
+        source = self.completed(source)
         self.name = name
         self.source = source
         self.tolerance = source.tolerance if source.tolerance is not None else self.info.tolerance
@@ -104,6 +105,11 @@ class Provider(ABC):
             offered = ", ".join(self.info.auth) or "none"
             raise SourceProblem("auth", f"{self.info.name} does not offer {credential.kind} (offered: {offered})")
         return credential
+
+    @classmethod
+    def completed(cls, source: Source) -> Source:
+        """The settings with what this provider implies where they leave it out; raises SourceProblem."""
+        return source
 
     @classmethod
     def warnings(cls, source: Source) -> list[str]:

@@ -18,8 +18,9 @@ UNSIGNED_AUTH = ("bearer", "header", "basic", "capability")
 class CredentialOnly(Provider):
     """A source without `auth:` expects its secret as `Authorization: Bearer`, which all of these can send."""
 
-    def __init__(self, name: str, source: Source) -> None:
-        super().__init__(name, source if source.auth is not None else replace(source, auth=Auth(bearer=True)))
+    @classmethod
+    def completed(cls, source: Source) -> Source:
+        return source if source.auth is not None else replace(source, auth=Auth(bearer=True))
 
     def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
         raise Refused("signature_missing", f"{self.info.name} signs nothing")

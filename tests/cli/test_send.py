@@ -239,6 +239,16 @@ def test_url_shows_no_secret_of_the_other_kinds(bare: Relay, auth: str, path: st
     assert ("In place of ***" in done.err) == ("***" in path)
 
 
+def test_url_of_a_provider_that_implies_its_credential(bare: Relay) -> None:
+    projects = f"projects: {{shop: {{project: my-shop, token: {TOKEN}}}}}"
+    bare.write(f"{projects}\nsources: {{door: {{provider: capability-url, secrets: [fake-secret]}}}}\n")
+    path = bare.run("url", "door").out.strip()
+    assert path.startswith("/hooks/door/")
+    verify(bare, RawRequest.of("POST", path, {}, b"{}"), "door")
+    bare.write(f"{projects}\nsources: {{gate: {{provider: basic, secrets: [fake-secret]}}}}\n")
+    assert bare.fails("url", "gate") == "sources.gate.auth is missing: give `auth: {basic: …}`"
+
+
 def test_url_without_the_secret_it_takes(bare: Relay) -> None:
     bare.write(
         f"""\

@@ -1,0 +1,86 @@
+"""Senders that cannot sign: a credential lets them in, and the payload is of their own making."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from msgspec.structs import replace
+
+from service.providers.base import Info, SourceProblem
+from service.providers.credential_only import CredentialOnly
+from service.providers.plain_provider import PlainProvider
+from service.settings.model import Auth, Source
+
+_STORED = frozenset({"content-type"})
+
+
+class PlainCredential(CredentialOnly, PlainProvider):
+    """Where `auth:` is left out and the provider's name says all there is to say, `implied` takes its place."""
+
+    implied: ClassVar[Auth | None] = None
+
+    @classmethod
+    def completed(cls, source: Source) -> Source:
+        if source.auth is not None:
+            return source
+        if cls.implied is None:
+            raise SourceProblem("auth", f"is missing: give `auth: {{{cls.info.auth[0]}: …}}`")
+        return replace(source, auth=cls.implied)
+
+
+class Basic(PlainCredential):
+    """https://www.rfc-editor.org/rfc/rfc7617"""
+
+    info = Info(
+        name="basic",
+        title="HTTP Basic",
+        doc_url="https://www.rfc-editor.org/rfc/rfc7617",
+        signs="nothing; `auth: {basic: USER}` names the user, `secrets` the passwords",
+        tolerance=None,
+        stored_headers=_STORED,
+        auth=("basic",),
+    )
+
+
+class Bearer(PlainCredential):
+    """https://www.rfc-editor.org/rfc/rfc6750#section-2.1"""
+
+    info = Info(
+        name="bearer",
+        title="Bearer token",
+        doc_url="https://www.rfc-editor.org/rfc/rfc6750#section-2.1",
+        signs="nothing; `Authorization: Bearer` carries one of `secrets`",
+        tolerance=None,
+        stored_headers=_STORED,
+        auth=("bearer",),
+    )
+    implied = Auth(bearer=True)
+
+
+class Header(PlainCredential):
+    """https://www.rfc-editor.org/rfc/rfc9110#name-field-names"""
+
+    info = Info(
+        name="header",
+        title="A header of your choice",
+        doc_url="https://www.rfc-editor.org/rfc/rfc9110#name-field-names",
+        signs="nothing; `auth: {header: NAME}` names the header, `secrets` its values",
+        tolerance=None,
+        stored_headers=_STORED,
+        auth=("header",),
+    )
+
+
+class CapabilityUrl(PlainCredential):
+    """https://www.w3.org/TR/capability-urls/"""
+
+    info = Info(
+        name="capability-url",
+        title="A secret URL",
+        doc_url="https://www.w3.org/TR/capability-urls/",
+        signs="nothing; the URL that `image-relay url` makes is the credential",
+        tolerance=None,
+        stored_headers=_STORED,
+        auth=("capability",),
+    )
+    implied = Auth(capability=True)
