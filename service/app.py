@@ -50,7 +50,7 @@ def create_app(deps: Deps) -> Starlette:
     )
     # A proxy may pass the public path on or take it off; the longer one first, for a source may be named as it is.
     hooks = [
-        Route(f"{base}{HOOKS}/{{source}}{key}", endpoint, methods=["POST"])
+        Route(f"{base}{HOOKS}/{{source}}{key}", endpoint)
         for base in dict.fromkeys((unquote(prefix), ""))
         for key in ("", "/{key}")
     ]

@@ -106,4 +106,7 @@ async def _prune(retention: Retention, settings: Settings, clock: Clock) -> None
         except StoreUnavailable as error:
             log.warning("retention.failed", reason=str(error))
             removed = 0
+        except Exception:  # a bug here must not end it unseen: the database would grow until the disk is full
+            log.exception("retention.failed")
+            removed = 0
         await asyncio.sleep(_PRUNE_PAUSE if removed else _PRUNE_EVERY)

@@ -56,6 +56,8 @@ class Endpoint:
         pipeline = self._pipelines.get(scope["path_params"]["source"])
         if pipeline is None:
             response: Response | None = early_error(404, "not_found", "there is no such source")
+        elif scope["method"] != "POST":
+            response = early_error(405, "method_not_allowed", "webhooks are sent with POST", {"allow": "POST"})
         else:
             response = await self._answered(pipeline, scope, receive)
         if response is not None:

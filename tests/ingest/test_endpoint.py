@@ -396,6 +396,7 @@ async def test_over_the_quota(tmp_path: Path) -> None:
         ("POST", "/hooks/%2e%2e/livez", 404),
         ("POST", "//hooks/hook", 404),
         ("POST", "/", 404),
+        ("GET", "/hooks/nobody", 404),
         ("GET", "/hooks/hook", 405),
         ("HEAD", "/hooks/hook", 405),
         ("OPTIONS", "/hooks/hook", 405),
