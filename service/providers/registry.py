@@ -28,6 +28,7 @@ PROVIDERS: dict[str, str] = {
     "kontent-ai": "service.providers.kontent_ai:KontentAi",
     "minio": "service.providers.minio:Minio",
     "mux": "service.providers.mux:Mux",
+    "minio": "service.providers.minio:Minio",
     "sanity": "service.providers.sanity:Sanity",
     "shopify": "service.providers.shopify:Shopify",
     "slack-style": "service.providers.slack_style:SlackStyle",

@@ -172,7 +172,7 @@ SIGNED_HEADERS = {
 
 # Samples without a time of the event, and bodies that are told apart by time and content alone.
 TELL_NO_TIME = {"bunny-stream", "vercel-blob", "storyblok"}
-TELL_NO_EVENT_ID = {
+TELL_NO_EVENT_ID = {"minio", 
     "minio",
     "capability-url",
     "header",

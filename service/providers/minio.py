@@ -1,0 +1,53 @@
+"""MinIO and AIStor: S3 event records behind a token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from service.domain.clock import iso, to_ms
+from service.providers.base import Info, Sample
+from service.providers.bucket_webhook import S3Webhook, s3_record
+
+
+class Minio(S3Webhook):
+    """https://min.io/docs/minio/linux/administration/monitoring/publish-events-to-webhook.html
+
+    MinIO's `auth_token` is one of `secrets`; it is sent as `Authorization: Bearer`. A token of two words is sent as it
+    is: `Basic …` then goes with `auth: {basic: USER}`. Set `queue_dir`: without one, an event is lost when the relay is
+    away. When the target starts, MinIO looks with a HEAD request whether somebody is there; the relay has no answer of
+    its own for it, and any answer counts.
+    """
+
+    # `url.QueryEscape`: https://github.com/minio/minio/blob/master/internal/event/event.go and event-notification.go.
+    encoding = "form"
+
+    info = Info(
+        name="minio",
+        title="MinIO",
+        doc_url="https://min.io/docs/minio/linux/administration/monitoring/publish-events-to-webhook.html",
+        signs="nothing: a token",
+        tolerance=None,
+        stored_headers=frozenset({"content-type"}),
+        auth=("bearer", "basic", "capability"),
+        options=("bases", "key_encoding"),
+    )
+
+    @classmethod
+    def samples(cls, now: datetime) -> Mapping[str, Sample]:
+        written = {"size": 109669, "eTag": sha256(iso(now).encode()).hexdigest()[:32], "contentType": "image/jpeg"}
+        return {
+            "put": _sample("s3:ObjectCreated:Put", written, now),
+            "delete": _sample("s3:ObjectRemoved:Delete", {}, now),
+        }
+
+
+def _sample(event_name: str, of_object: dict[str, Any], now: datetime) -> Sample:
+    sequencer = {"sequencer": f"{to_ms(now) * 1_000_000:016X}"}
+    record = s3_record("minio:s3", event_name, "products%2Fred+hero.jpg", of_object | sequencer, now)
+    body = {"EventName": event_name, "Key": "my-bucket/products/red hero.jpg", "Records": [record]}
+    return Sample(msgspec.json.encode(body), {"content-type": "application/json"})
