@@ -32,6 +32,7 @@ PROVIDERS: dict[str, str] = {
     "sanity": "service.providers.sanity:Sanity",
     "shopify": "service.providers.shopify:Shopify",
     "slack-style": "service.providers.slack_style:SlackStyle",
+    "tigris": "service.providers.tigris:Tigris",
     "standard-webhooks": "service.providers.standard_webhooks:StandardWebhooks",
     "storyblok": "service.providers.storyblok:Storyblok",
     "strapi": "service.providers.strapi:Strapi",

@@ -103,6 +103,8 @@ EXPECTED = {
     ("backblaze-b2", "test-event"): ("TestPing", None),
     ("minio", "put"): ("updated", "https://img.example.com/products/red%20hero.jpg"),
     ("minio", "delete"): ("deleted", "https://img.example.com/products/red%20hero.jpg"),
+    ("tigris", "put"): ("updated", "https://img.example.com/products/red%20hero.jpg"),
+    ("tigris", "delete"): ("deleted", "https://img.example.com/products/red%20hero.jpg"),
     ("ceph-rgw", "put"): ("updated", "https://img.example.com/products/red%20hero.jpg"),
     ("ceph-rgw", "delete"): ("deleted", "https://img.example.com/products/red%20hero.jpg"),
 }
@@ -128,6 +130,7 @@ SCHEMES = {
     "hygraph": "hygraph-v1",
     "backblaze-b2": "backblaze-b2-v1",
     "ceph-rgw": "basic",
+    "tigris": "bearer",
     "minio": "bearer",
     "storyblok": "storyblok-sha1",
     "contentful": "contentful-v1",
@@ -160,6 +163,7 @@ SIGNED_HEADERS = {
     "hygraph": ["gcms-signature"],
     "backblaze-b2": ["x-bz-event-notification-signature"],
     "ceph-rgw": ["authorization"],
+    "tigris": ["authorization"],
     "minio": ["authorization"],
     "storyblok": ["webhook-signature"],
     "contentful": ["x-contentful-signature", "x-contentful-timestamp", "x-contentful-topic"],
@@ -172,7 +176,7 @@ SIGNED_HEADERS = {
 
 # Samples without a time of the event, and bodies that are told apart by time and content alone.
 TELL_NO_TIME = {"bunny-stream", "vercel-blob", "storyblok"}
-TELL_NO_EVENT_ID = {"minio", 
+TELL_NO_EVENT_ID = {"tigris", "minio", 
     "minio",
     "capability-url",
     "header",
@@ -366,6 +370,7 @@ OBJECTS_ALONE = {
     "strapi",
     "backblaze-b2",
     "ceph-rgw",
+    "tigris",
     "minio",
     "contentful",
     "cloudinary",

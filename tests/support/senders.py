@@ -51,6 +51,7 @@ SECRETS = {
     "strapi": "fake-strapi-token",
     "backblaze-b2": "fake-backblaze-b2-secret",
     "ceph-rgw": "fake-ceph-password",
+    "tigris": "fake-tigris-token",
     "minio": "fake-minio-token",
     "standard-webhooks": "whsec_ZmFrZS1mYWtlLWZha2UtZmFrZS1mYWtlLWZha2U=",
 }
@@ -61,6 +62,7 @@ MORE: dict[str, dict[str, Any]] = {  # what a usual source has beside its secret
     "header": {"auth": Auth(header="X-Relay-Key")},
     "backblaze-b2": BASES,
     "minio": BASES,
+    "tigris": BASES,
     "ceph-rgw": {**BASES, "auth": Auth(basic="sender")},
 }
 AUTHS = {
