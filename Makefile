@@ -4,6 +4,7 @@
 #   make test        everything: lint, types, contracts, tests with coverage gates
 #   make run         the relay with ./relay.yaml
 #   make check       lint, types and import contracts alone
+#   make docs        the page of providers, made from the code
 #   make bench       durable acks a second beside a bare Starlette endpoint, in one run
 #   make lock        brings the lock files up to date (installs uv into a scratch environment)
 
@@ -14,7 +15,7 @@ ARGS ?=
 PYTEST_ARGS ?=
 PIP := $(BIN)/pip --disable-pip-version-check -q
 
-.PHONY: demo run test check bench lock clean
+.PHONY: demo run test check docs bench lock clean
 
 $(VENV)/runtime: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with make PYTHON=/path/to/python" >&2; exit 1; }
@@ -45,6 +46,10 @@ test: check
 	$(BIN)/pytest -q -n auto --cov --cov-report= --cov-fail-under=0 $(PYTEST_ARGS)
 	$(BIN)/coverage report
 	$(BIN)/coverage report --fail-under=100 --include='service/providers/*,service/rules/*,service/dispatch/policy.py'
+
+docs: $(VENV)/runtime
+	$(BIN)/python -m service.providers.page > service/providers/README.md.new
+	mv service/providers/README.md.new service/providers/README.md
 
 bench: $(VENV)/dev
 	$(BIN)/python tests/benchmarks/acks.py $(ARGS)
