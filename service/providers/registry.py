@@ -33,6 +33,7 @@ PROVIDERS: dict[str, str] = {
     "shopify": "service.providers.shopify:Shopify",
     "slack-style": "service.providers.slack_style:SlackStyle",
     "tigris": "service.providers.tigris:Tigris",
+    "seaweedfs": "service.providers.seaweedfs:SeaweedFs",
     "standard-webhooks": "service.providers.standard_webhooks:StandardWebhooks",
     "storyblok": "service.providers.storyblok:Storyblok",
     "strapi": "service.providers.strapi:Strapi",

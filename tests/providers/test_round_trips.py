@@ -105,6 +105,8 @@ EXPECTED = {
     ("minio", "delete"): ("deleted", "https://img.example.com/products/red%20hero.jpg"),
     ("tigris", "put"): ("updated", "https://img.example.com/products/red%20hero.jpg"),
     ("tigris", "delete"): ("deleted", "https://img.example.com/products/red%20hero.jpg"),
+    ("seaweedfs", "write"): ("updated", "https://img.example.com/products/red%20hero.jpg"),
+    ("seaweedfs", "delete"): ("deleted", "https://img.example.com/products/red%20hero.jpg"),
     ("ceph-rgw", "put"): ("updated", "https://img.example.com/products/red%20hero.jpg"),
     ("ceph-rgw", "delete"): ("deleted", "https://img.example.com/products/red%20hero.jpg"),
 }
@@ -130,6 +132,7 @@ SCHEMES = {
     "hygraph": "hygraph-v1",
     "backblaze-b2": "backblaze-b2-v1",
     "ceph-rgw": "basic",
+    "seaweedfs": "bearer",
     "tigris": "bearer",
     "minio": "bearer",
     "storyblok": "storyblok-sha1",
@@ -163,6 +166,7 @@ SIGNED_HEADERS = {
     "hygraph": ["gcms-signature"],
     "backblaze-b2": ["x-bz-event-notification-signature"],
     "ceph-rgw": ["authorization"],
+    "seaweedfs": ["authorization"],
     "tigris": ["authorization"],
     "minio": ["authorization"],
     "storyblok": ["webhook-signature"],
@@ -175,8 +179,8 @@ SIGNED_HEADERS = {
 }
 
 # Samples without a time of the event, and bodies that are told apart by time and content alone.
-TELL_NO_TIME = {"bunny-stream", "vercel-blob", "storyblok"}
-TELL_NO_EVENT_ID = {"tigris", "minio", 
+TELL_NO_TIME = {"seaweedfs", "bunny-stream", "vercel-blob", "storyblok"}
+TELL_NO_EVENT_ID = {"seaweedfs", "tigris", "minio", 
     "minio",
     "capability-url",
     "header",
@@ -370,6 +374,7 @@ OBJECTS_ALONE = {
     "strapi",
     "backblaze-b2",
     "ceph-rgw",
+    "seaweedfs",
     "tigris",
     "minio",
     "contentful",

@@ -51,6 +51,7 @@ SECRETS = {
     "strapi": "fake-strapi-token",
     "backblaze-b2": "fake-backblaze-b2-secret",
     "ceph-rgw": "fake-ceph-password",
+    "seaweedfs": "fake-seaweedfs-token",
     "tigris": "fake-tigris-token",
     "minio": "fake-minio-token",
     "standard-webhooks": "whsec_ZmFrZS1mYWtlLWZha2UtZmFrZS1mYWtlLWZha2U=",
@@ -63,6 +64,7 @@ MORE: dict[str, dict[str, Any]] = {  # what a usual source has beside its secret
     "backblaze-b2": BASES,
     "minio": BASES,
     "tigris": BASES,
+    "seaweedfs": BASES,
     "ceph-rgw": {**BASES, "auth": Auth(basic="sender")},
 }
 AUTHS = {
