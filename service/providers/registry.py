@@ -34,6 +34,7 @@ PROVIDERS: dict[str, str] = {
     "slack-style": "service.providers.slack_style:SlackStyle",
     "tigris": "service.providers.tigris:Tigris",
     "seaweedfs": "service.providers.seaweedfs:SeaweedFs",
+    "supabase-storage": "service.providers.supabase_storage:SupabaseStorage",
     "standard-webhooks": "service.providers.standard_webhooks:StandardWebhooks",
     "storyblok": "service.providers.storyblok:Storyblok",
     "strapi": "service.providers.strapi:Strapi",

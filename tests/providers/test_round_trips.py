@@ -107,6 +107,9 @@ EXPECTED = {
     ("tigris", "delete"): ("deleted", "https://img.example.com/products/red%20hero.jpg"),
     ("seaweedfs", "write"): ("updated", "https://img.example.com/products/red%20hero.jpg"),
     ("seaweedfs", "delete"): ("deleted", "https://img.example.com/products/red%20hero.jpg"),
+    ("supabase-storage", "update"): ("updated", "https://img.example.com/products/red%20hero.jpg"),
+    ("supabase-storage", "insert"): ("created", "https://img.example.com/products/red%20hero.jpg"),
+    ("supabase-storage", "delete"): ("deleted", "https://img.example.com/products/red%20hero.jpg"),
     ("ceph-rgw", "put"): ("updated", "https://img.example.com/products/red%20hero.jpg"),
     ("ceph-rgw", "delete"): ("deleted", "https://img.example.com/products/red%20hero.jpg"),
 }
@@ -132,6 +135,7 @@ SCHEMES = {
     "hygraph": "hygraph-v1",
     "backblaze-b2": "backblaze-b2-v1",
     "ceph-rgw": "basic",
+    "supabase-storage": "bearer",
     "seaweedfs": "bearer",
     "tigris": "bearer",
     "minio": "bearer",
@@ -166,6 +170,7 @@ SIGNED_HEADERS = {
     "hygraph": ["gcms-signature"],
     "backblaze-b2": ["x-bz-event-notification-signature"],
     "ceph-rgw": ["authorization"],
+    "supabase-storage": ["authorization"],
     "seaweedfs": ["authorization"],
     "tigris": ["authorization"],
     "minio": ["authorization"],
@@ -180,7 +185,7 @@ SIGNED_HEADERS = {
 
 # Samples without a time of the event, and bodies that are told apart by time and content alone.
 TELL_NO_TIME = {"seaweedfs", "bunny-stream", "vercel-blob", "storyblok"}
-TELL_NO_EVENT_ID = {"seaweedfs", "tigris", "minio", 
+TELL_NO_EVENT_ID = {"supabase-storage", "seaweedfs", "tigris", "minio", 
     "minio",
     "capability-url",
     "header",
@@ -374,6 +379,7 @@ OBJECTS_ALONE = {
     "strapi",
     "backblaze-b2",
     "ceph-rgw",
+    "supabase-storage",
     "seaweedfs",
     "tigris",
     "minio",

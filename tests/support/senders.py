@@ -51,6 +51,7 @@ SECRETS = {
     "strapi": "fake-strapi-token",
     "backblaze-b2": "fake-backblaze-b2-secret",
     "ceph-rgw": "fake-ceph-password",
+    "supabase-storage": "fake-supabase-secret",
     "seaweedfs": "fake-seaweedfs-token",
     "tigris": "fake-tigris-token",
     "minio": "fake-minio-token",
@@ -65,6 +66,7 @@ MORE: dict[str, dict[str, Any]] = {  # what a usual source has beside its secret
     "minio": BASES,
     "tigris": BASES,
     "seaweedfs": BASES,
+    "supabase-storage": BASES,
     "ceph-rgw": {**BASES, "auth": Auth(basic="sender")},
 }
 AUTHS = {

@@ -295,6 +295,7 @@ def test_the_objects_of_backblaze_b2(case: Mapping[str, Any]) -> None:
 # Buckets whose sender signs nothing, and what its recorded requests are checked for.
 UNSIGNED_BUCKETS = [
     "ceph-rgw",
+    "supabase-storage",
     "seaweedfs",
     "tigris",
     "minio",
