@@ -119,6 +119,27 @@ def rsa_signature(key: RSAPrivateKey, message: bytes, algorithm: HashName) -> by
     return key.sign(message, PKCS1v15(), SHA1() if algorithm == "sha1" else SHA256())  # noqa: S303 - as above
 
 
+def rsa_pss_verifies(key: RSAPublicKey, signature: bytes, message: bytes) -> bool:
+    """Whether an RSASSA-PSS signature with SHA-256 is right, whatever the length of its salt."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    try:
+        key.verify(signature, message, PSS(MGF1(SHA256()), PSS.AUTO), SHA256())
+    except InvalidSignature:
+        return False
+    return True
+
+
+def rsa_pss_signature(key: RSAPrivateKey, message: bytes) -> bytes:
+    """An RSASSA-PSS signature with SHA-256 and a salt of its length, for samples."""
+    from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    return key.sign(message, PSS(MGF1(SHA256()), PSS.DIGEST_LENGTH), SHA256())
+
+
 def ed25519_verifies(key: Ed25519PublicKey, signature: bytes, message: bytes) -> bool:
     """Whether an Ed25519 signature is right."""
     from cryptography.exceptions import InvalidSignature

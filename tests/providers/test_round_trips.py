@@ -36,6 +36,9 @@ from service.providers.verification import verify
 
 # Kind and first URL of each sample, or what stands in place of events.
 EXPECTED = {
+    ("contentstack", "publish"): ("updated", "https://images.contentstack.io/v3/assets/"),
+    ("contentstack", "unpublish"): ("unpublished", "https://images.contentstack.io/v3/assets/"),
+    ("contentstack", "delete"): ("deleted", "https://images.contentstack.io/v3/assets/"),
     ("mux", "video.asset.ready"): ("created", "https://image.mux.com/NIBVtiURB01ZOZQb7022s8DTfpfMa5fyzy/"),
     ("mux", "video.asset.updated"): ("updated", "https://image.mux.com/NIBVtiURB01ZOZQb7022s8DTfpfMa5fyzy/"),
     ("mux", "video.asset.deleted"): ("deleted", "https://image.mux.com/NIBVtiURB01ZOZQb7022s8DTfpfMa5fyzy/"),
@@ -91,6 +94,9 @@ EXPECTED = {
     ("sanity", "asset-delete"): ("deleted", "https://cdn.sanity.io/images/abc123de/production/"),
     ("standard-webhooks", "asset.replaced"): ("replaced", "https://"),
     ("standard-webhooks", "asset.deleted"): ("deleted", "https://"),
+    ("webflow", "changed"): ("updated", "https://cdn.prod.website-files.com/"),
+    ("webflow", "published"): ("updated", "https://cdn.prod.website-files.com/"),
+    ("webflow", "deleted"): ("deleted", None),
     ("strapi", "media.update"): ("updated", "/uploads/hero_"),
     ("strapi", "media.delete"): ("deleted", "/uploads/hero_"),
     ("strapi", "trigger-test"): ("TestPing", None),
@@ -115,6 +121,7 @@ EXPECTED = {
 }
 
 SCHEMES = {
+    "contentstack": "contentstack-hmac",
     "bunny-stream": "bunny-stream-v1",
     "vercel-blob": "vercel-blob-sha256",
     "ghost": "ghost-v1",
@@ -144,12 +151,14 @@ SCHEMES = {
     "cloudinary": "cloudinary-sha1",
     "sanity": "sanity-v1",
     "standard-webhooks": "standard-webhooks-v1",
+    "webflow": "webflow-v1",
     "strapi": "bearer",
     "aws-sns": "aws-sns-v2",
 }
 
 # Signed headers; whatever else comes along may change without anybody noticing.
 SIGNED_HEADERS = {
+    "contentstack": ["x-contentstack-hmac-signature"],
     "bunny-stream": ["x-bunnystream-signature"],
     "vercel-blob": ["x-vercel-signature"],
     "ghost": ["x-ghost-signature"],
@@ -179,13 +188,18 @@ SIGNED_HEADERS = {
     "cloudinary": ["x-cld-signature", "x-cld-timestamp"],
     "sanity": ["sanity-webhook-signature"],
     "standard-webhooks": ["webhook-id", "webhook-timestamp", "webhook-signature"],
+    "webflow": ["x-webflow-signature", "x-webflow-timestamp"],
     "strapi": ["authorization"],
     "aws-sns": [],
 }
 
 # Samples without a time of the event, and bodies that are told apart by time and content alone.
 TELL_NO_TIME = {"seaweedfs", "bunny-stream", "vercel-blob", "storyblok"}
-TELL_NO_EVENT_ID = {"supabase-storage", "seaweedfs", "tigris", "minio", 
+TELL_NO_EVENT_ID = {
+    "supabase-storage",
+    "seaweedfs",
+    "tigris",
+    "webflow",
     "minio",
     "capability-url",
     "header",
@@ -196,6 +210,7 @@ TELL_NO_EVENT_ID = {"supabase-storage", "seaweedfs", "tigris", "minio",
     "hygraph",
     "kontent-ai",
     "ghost",
+    "contentstack",
 }
 
 
@@ -369,6 +384,7 @@ def test_a_genuine_body_that_is_no_json_is_unreadable(name: str, body: bytes) ->
 
 
 OBJECTS_ALONE = {
+    "webflow",
     "bunny-stream",
     "vercel-blob",
     "cloudflare-stream",
@@ -391,6 +407,7 @@ OBJECTS_ALONE = {
     "kontent-ai",
     "shopify",
     "ghost",
+    "contentstack",
 }
 
 

@@ -26,6 +26,7 @@ PATH = f"/hooks/{NAME}"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:pictures"
 
 SECRETS = {
+    "contentstack": "fake-contentstack-secret",
     "bunny-stream": "fake-bunny-read-only-key",
     "vercel-blob": "vercel_blob_rw_fakestoreid_fake",
     "ghost": "fake-ghost-secret",
@@ -48,6 +49,7 @@ SECRETS = {
     "contentful": "fake-contentful-secret-" + "0" * 41,
     "cloudinary": "fake-cloudinary-secret",
     "sanity": "fake-sanity-secret",
+    "webflow": "fake-webflow-secret",
     "strapi": "fake-strapi-token",
     "backblaze-b2": "fake-backblaze-b2-secret",
     "ceph-rgw": "fake-ceph-password",

@@ -189,6 +189,26 @@ def test_image_services(name: str, case: Mapping[str, Any]) -> None:
     assert agrees(said := verdict(provider, case, cdn_clock(case)), case), said
 
 
+@pytest.mark.parametrize("case", cases("webflow"))
+def test_webflow(case: Mapping[str, Any]) -> None:
+    now = parse_moment(case["headers"]["x-webflow-timestamp"])
+    provider = build(NAME, Source(provider="webflow", secrets=secrets(case["secret"])))
+    assert agrees(said := verdict(provider, case, now), case), said
+
+
+@pytest.mark.parametrize("case", cases("contentstack"))
+def test_contentstack(case: Mapping[str, Any]) -> None:
+    found = re.search(r"\bt=([0-9]+)", str(case["headers"]))
+    body = json.loads(case["body"])
+    now = parse_moment(body["triggered_at"] if found is None else found[1])
+    if "public_keys" in case:
+        keys = secrets(*case["public_keys"].values())
+        source = Source(provider="contentstack", public_keys=keys, project_id=body["api_key"])
+    else:
+        source = Source(provider="contentstack", secrets=secrets(case["secret"]))
+    assert agrees(said := verdict(build(NAME, source), case, now), case), said
+
+
 def sns_provider(case: Mapping[str, Any], certificate: str | None, **settings: Any) -> Provider:
     """The source a user would configure for this message: its topic allowed, its certificate pinned."""
     body = json.loads(case["body"])
