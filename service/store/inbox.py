@@ -21,6 +21,7 @@ from service.store.rows import purge_of
 
 Planner = Callable[[AssetEvent, AssetMemory | None], PlannedEvent]
 
+_TICK = 100  # milliseconds; a settling time may become longer by less than that, never shorter
 _FEW = 8  # events whose planning costs no more than looking beforehand whether they are known
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
@@ -218,6 +219,13 @@ def _apply(tx: Tx, new: NewReceipt, planned: Sequence[PlannedEvent], heard_at: d
     return len(purges)
 
 
+def _times(now: int, settle: int) -> dict[str, int]:
+    """When a purge is due, in milliseconds: what settles does so by the tick, so that images which change one after the
+    other fall due together and fill a call."""
+    due = -(-(now + settle) // _TICK) * _TICK if settle else now
+    return {"now": now, "settle": settle, "due": due}
+
+
 def add_purge(tx: Tx, purge: PlannedPurge, now: datetime) -> str:
     """Queue one purge, or let it join the pending one that already does its work; the id that now stands for it."""
     purge_id = new_id("prg", now)
@@ -233,7 +241,7 @@ def add_purge(tx: Tx, purge: PlannedPurge, now: datetime) -> str:
             last_error=purge.refusal,
         )
         return _id(row)
-    times = {"now": to_ms(now), "settle": round(purge.settle * 1000)}
+    times = _times(to_ms(now), round(purge.settle * 1000))
     if purge.action is Action.INVALIDATE:
         row = tx.one("absorb_into_pending_delete", **place, **times)
         if row is not None:

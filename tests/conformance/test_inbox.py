@@ -401,3 +401,19 @@ async def test_a_held_purge_that_is_put_back_settles_anew(engine: Engine) -> Non
     (waiting,) = await pending(engine)
     assert waiting.due_at == at(5)
     assert waiting.due_at - NOW <= timedelta(seconds=10)
+
+
+@pytest.mark.parametrize("action", list(Action))
+async def test_images_that_change_one_after_the_other_fall_due_together(engine: Engine, action: Action) -> None:
+    """Twenty within a tenth of a second are three calls, and none of them comes before it has settled."""
+    for number in range(20):
+        moment = at(0.101 + number * 0.004)
+        (purge,) = await asked(engine, wanted(f"/{number}.jpg", action=action, settle=2), now=moment)
+        assert moment + timedelta(seconds=2) <= purge.due_at < moment + timedelta(seconds=2.1)
+    assert {purge.due_at for purge in await pending(engine)} == {at(2.2)}
+
+
+async def test_a_steady_stream_settles_no_longer_than_five_times(engine: Engine) -> None:
+    for number in range(60):
+        await asked(engine, wanted(settle=1), now=at(0.05 + number * 0.09))
+    assert [purge.due_at for purge in await pending(engine)] == [at(0.05 + 5)]

@@ -47,8 +47,8 @@ SET events = events + 1,
     due_at = CASE
         WHEN failing_since IS NOT NULL THEN due_at
         WHEN :settle = 0 AND due_at > :now THEN :now
-        WHEN due_at >= :now + :settle THEN due_at
-        WHEN created_at + 5 * :settle >= :now + :settle THEN :now + :settle
+        WHEN due_at >= :due THEN due_at
+        WHEN created_at + 5 * :settle >= :due THEN :due
         WHEN created_at + 5 * :settle > due_at THEN created_at + 5 * :settle
         ELSE due_at END
 WHERE project = :project AND src_image = :src_image AND action = 'delete' AND state = 'pending'
@@ -59,7 +59,7 @@ RETURNING id;
 -- settling time, never past five times its length. No settling time makes it due now, unless it is due already: it
 -- keeps its place. One that is backing off keeps its time, too.
 INSERT INTO purges (id, project, action, src_image, deadline, state, due_at, created_at, attempts, events)
-VALUES (:id, :project, :action, :src_image, :deadline, 'pending', :now + :settle, :now, 0, 1)
+VALUES (:id, :project, :action, :src_image, :deadline, 'pending', :due, :now, 0, 1)
 ON CONFLICT (project, src_image, action) WHERE state = 'pending'
 DO UPDATE SET
     events = purges.events + 1,
