@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _RSA_SIGNATURE = "x-contentstack-request-signature"
 _HMAC_SIGNATURE = "x-contentstack-hmac-signature"
-# While a secret is rotated the header has two digests: https://www.contentstack.com/docs/administration/hmac-signing
+# While a secret is rotated the header has two digests, and either will do: see "HMAC Signature" on the page below.
 _HMAC = TimedSignature(_HMAC_SIGNATURE)
 _MAX_SIGNATURES = 8  # in one header, as each costs an RSA operation
 

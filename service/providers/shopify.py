@@ -32,7 +32,7 @@ _KINDS = {"create": AssetKind.CREATED, "update": AssetKind.UPDATED, "delete": As
 
 
 class Shopify(Provider):
-    """https://shopify.dev/docs/apps/build/webhooks
+    """https://shopify.dev/docs/apps/build/webhooks/verify-deliveries
 
     An update tells of any change, a price's too. The address of an image changes with its file (`?v=…`), so a rule for
     `asset.kind == "replaced"` purges only where the images are others than those remembered.
@@ -41,7 +41,7 @@ class Shopify(Provider):
     info = Info(
         name="shopify",
         title="Shopify",
-        doc_url="https://shopify.dev/docs/apps/build/webhooks/subscribe/https",
+        doc_url="https://shopify.dev/docs/apps/build/webhooks/verify-deliveries",
         signs="HMAC-SHA256 over the body",
         tolerance=None,
         stored_headers=frozenset(
@@ -64,6 +64,7 @@ class Shopify(Provider):
         return Authentic("shopify-v1")
 
     def _signatures(self, body: bytes) -> list[bytes]:
+        # After a rotation Shopify signs with the old secret for up to an hour, so a source gives both.
         return [hmac_sha256(secret.encode(), body) for secret in self.source.secrets]
 
     def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
@@ -121,9 +122,9 @@ def _image_urls(payload: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _event_id(request: Verified) -> str | None:
-    """The delivery's id, which its retries share, and the body: the id alone is not signed.
+    """The delivery's id, which its retries share, with the body: the id is not signed.
 
-    https://shopify.dev/docs/apps/build/webhooks/ignore-duplicates
+    https://shopify.dev/docs/apps/build/webhooks/verify-deliveries
     """
     delivery = _header(request.headers, "webhook-id")
     return f"{delivery} {sha256(request.body).hexdigest()[:32]}" if delivery else None
