@@ -39,6 +39,7 @@ PROVIDERS: dict[str, str] = {
     "stripe-style": "service.providers.stripe_style:StripeStyle",
     "supabase-storage": "service.providers.supabase_storage:SupabaseStorage",
     "tigris": "service.providers.tigris:Tigris",
+    "transloadit": "service.providers.transloadit:Transloadit",
     "uploadcare": "service.providers.uploadcare:Uploadcare",
     "vercel-blob": "service.providers.vercel_blob:VercelBlob",
     "webflow": "service.providers.webflow:Webflow",

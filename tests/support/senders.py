@@ -26,6 +26,7 @@ PATH = f"/hooks/{NAME}"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:pictures"
 
 SECRETS = {
+    "transloadit": "fake-transloadit-auth-secret",
     "contentstack": "fake-contentstack-secret",
     "bunny-stream": "fake-bunny-read-only-key",
     "vercel-blob": "vercel_blob_rw_fakestoreid_fake",

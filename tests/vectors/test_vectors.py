@@ -164,6 +164,7 @@ def test_schemes_with_the_time_beside_the_signature(name: str, case: Mapping[str
 
 
 IMAGE_SERVICES = (
+    "transloadit",
     "bunny-stream",
     "vercel-blob",
     "cloudflare-stream",
