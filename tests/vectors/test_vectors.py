@@ -186,7 +186,8 @@ def cdn_clock(case: Mapping[str, Any]) -> datetime:
 )
 def test_image_services(name: str, case: Mapping[str, Any]) -> None:
     setting = "public_keys" if case["secret"].startswith("-----BEGIN") else "secrets"
-    provider = build(NAME, Source(provider=case["provider"], **{setting: secrets(case["secret"])}))
+    keys: dict[str, Any] = {setting: secrets(case["secret"])}
+    provider = build(NAME, Source(provider=case["provider"], **keys))
     assert agrees(said := verdict(provider, case, cdn_clock(case)), case), said
 
 
