@@ -25,6 +25,7 @@ _OPTIONS = (  # settings that only some providers read: elsewhere they would do 
     "dataset",
     "cdn_host",
     "cloud_name",
+    "hmac",
 )
 _OF_SIGNATURES = ("public_keys", "signature_algorithm", "tolerance")
 

@@ -33,6 +33,27 @@ class Auth(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ] = None
 
 
+class Hmac(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a sender of its own kind signs, for `provider: hmac`."""
+
+    header: Annotated[str, Meta(description="Name of the request header that carries the signature.")]
+    algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = "sha256"
+    prefix: Annotated[str, Meta(description="What stands before the signature, such as `sha256=`.")] = ""
+    encoding: Literal["hex", "upper-hex", "base64", "base64url"] = "hex"
+    signed: Annotated[
+        str, Meta(description="What is signed: text with {body}, {timestamp}, {method}, {path}, {header:X-Name}.")
+    ] = "{body}"
+    timestamp_header: Annotated[str | None, Meta(description="Name of the request header that carries the time.")] = (
+        None
+    )
+    timestamp_format: Annotated[
+        Literal["s", "ms", "iso"], Meta(description="Unix seconds, Unix milliseconds or an ISO 8601 time in UTC.")
+    ] = "s"
+    key_encoding: Annotated[
+        Literal["text", "hex", "base64"], Meta(description="How `secrets` spell the key's bytes.")
+    ] = "text"
+
+
 class Rule(Struct, frozen=True, kw_only=True):
     """One rule. Left out: `when` always holds, `src_images` is the URL, action and deadline are the default rule's."""
 
@@ -88,6 +109,7 @@ class Source(Struct, frozen=True, kw_only=True):
     dataset: Annotated[str | None, Meta(description="The sender's dataset.")] = None
     cdn_host: Annotated[str | None, Meta(description="Host name the site loads images from.")] = None
     cloud_name: Annotated[str | None, Meta(description="The sender's cloud name.")] = None
+    hmac: Annotated[Hmac | None, Meta(description="How the sender signs; `provider: hmac` alone.")] = None
     quota: Annotated[
         str | None, Meta(description="Most requests taken, such as 600/minute; more are answered 429.")
     ] = None
