@@ -37,6 +37,8 @@ from service.providers.verification import verify
 
 # Kind and first URL of each sample, or what stands in place of events.
 EXPECTED = {
+    ("hmac", "asset.replaced"): ("replaced", "https://"),
+    ("hmac", "asset.deleted"): ("deleted", "https://"),
     ("transloadit", "completed"): ("updated", "https://s3.amazonaws.com/my-bucket/products/hero.jpg"),
     ("contentstack", "publish"): ("updated", "https://images.contentstack.io/v3/assets/"),
     ("contentstack", "unpublish"): ("unpublished", "https://images.contentstack.io/v3/assets/"),
@@ -123,6 +125,7 @@ EXPECTED = {
 }
 
 SCHEMES = {
+    "hmac": "hmac-sha256",
     "transloadit": "transloadit-sha384",
     "contentstack": "contentstack-hmac",
     "bunny-stream": "bunny-stream-v1",
@@ -161,6 +164,7 @@ SCHEMES = {
 
 # Signed headers; whatever else comes along may change without anybody noticing.
 SIGNED_HEADERS = {
+    "hmac": ["x-signature", "x-time"],
     "transloadit": [],
     "contentstack": ["x-contentstack-hmac-signature"],
     "bunny-stream": ["x-bunnystream-signature"],
@@ -199,7 +203,7 @@ SIGNED_HEADERS = {
 
 # Samples without a time of the event, and bodies that are told apart by time and content alone.
 TELL_NO_TIME = {"transloadit", "seaweedfs", "bunny-stream", "vercel-blob", "storyblok"}
-TELL_NO_EVENT_ID = {
+TELL_NO_EVENT_ID = {"hmac", 
     "supabase-storage",
     "seaweedfs",
     "tigris",

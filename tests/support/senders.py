@@ -18,7 +18,7 @@ from service.providers.base import Provider, SourceProblem
 from service.providers.credentials import CAPABILITY_HEADER
 from service.providers.registry import build
 from service.providers.verification import verify
-from service.settings.model import Auth, Source
+from service.settings.model import Auth, Hmac, Source
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 NAME = "hook"
@@ -26,6 +26,7 @@ PATH = f"/hooks/{NAME}"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:pictures"
 
 SECRETS = {
+    "hmac": "fake-hmac-secret",
     "transloadit": "fake-transloadit-auth-secret",
     "contentstack": "fake-contentstack-secret",
     "bunny-stream": "fake-bunny-read-only-key",
@@ -62,6 +63,7 @@ SECRETS = {
 }
 BASES = {"bases": {"my-bucket": "https://img.example.com/"}}
 MORE: dict[str, dict[str, Any]] = {  # what a usual source has beside its secret
+    "hmac": {"hmac": Hmac(header="X-Signature", signed="{timestamp}.{body}", timestamp_header="X-Time")},
     "vercel-blob": {"settle": 60.0},
     "basic": {"auth": Auth(basic="sender")},
     "header": {"auth": Auth(header="X-Relay-Key")},
