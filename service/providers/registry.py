@@ -36,6 +36,7 @@ PROVIDERS: dict[str, str] = {
     "slack-style": "service.providers.slack_style:SlackStyle",
     "standard-webhooks": "service.providers.standard_webhooks:StandardWebhooks",
     "storyblok": "service.providers.storyblok:Storyblok",
+    "webflow": "service.providers.webflow:Webflow",
     "strapi": "service.providers.strapi:Strapi",
     "stripe-style": "service.providers.stripe_style:StripeStyle",
     "supabase-storage": "service.providers.supabase_storage:SupabaseStorage",

@@ -203,7 +203,8 @@ SIGNED_HEADERS = {
 
 # Samples without a time of the event, and bodies that are told apart by time and content alone.
 TELL_NO_TIME = {"transloadit", "seaweedfs", "bunny-stream", "vercel-blob", "storyblok"}
-TELL_NO_EVENT_ID = {"hmac", 
+TELL_NO_EVENT_ID = {
+    "hmac",
     "supabase-storage",
     "seaweedfs",
     "tigris",

@@ -211,6 +211,13 @@ def test_contentstack(case: Mapping[str, Any]) -> None:
     assert agrees(said := verdict(build(NAME, source), case, now), case), said
 
 
+@pytest.mark.parametrize("case", cases("webflow"))
+def test_webflow(case: Mapping[str, Any]) -> None:
+    now = parse_moment(case["headers"]["x-webflow-timestamp"])
+    provider = build(NAME, Source(provider="webflow", secrets=secrets(case["secret"])))
+    assert agrees(said := verdict(provider, case, now), case), said
+
+
 def sns_provider(case: Mapping[str, Any], certificate: str | None, **settings: Any) -> Provider:
     """The source a user would configure for this message: its topic allowed, its certificate pinned."""
     body = json.loads(case["body"])

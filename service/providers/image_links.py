@@ -1,0 +1,44 @@
+"""The images a document of any shape links to: for senders whose events are about content, not about files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html import unescape
+from itertools import islice
+from typing import Any
+
+from service.providers import json_body
+
+MAX_IMAGES = 1000  # of one document; the rest of a document that links to more is left out
+
+_EXTENSIONS = (
+    *(".avif", ".bmp", ".gif", ".heic", ".heif", ".ico", ".jfif", ".jpeg", ".jpg"),
+    *(".png", ".svg", ".tif", ".tiff", ".webp"),
+)
+_HTML_SOURCE = re.compile(r"""\bsrc=["']([^"']+)["']""", re.IGNORECASE)
+
+
+def image_urls(document: Any, prefixes: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Every URL in the document, in order and once, that is an image by its extension or begins with a prefix of a
+    host whose image URLs have none."""
+    found = dict.fromkeys(link for link in _links(document) if _is_image(link, prefixes))
+    return tuple(islice(found, MAX_IMAGES))
+
+
+def _links(value: Any) -> Iterator[str]:
+    """Strings that are URLs as a whole, and the `src` of what is HTML."""
+    if isinstance(value, str):
+        texts = [unescape(source) for source in _HTML_SOURCE.findall(value)] if "<" in value else [value]
+        for text in texts:
+            link = f"https:{text}" if text.startswith("//") else text
+            if json_body.is_url(link):
+                yield link
+    elif isinstance(value, (dict, list)):
+        for child in value.values() if isinstance(value, dict) else value:
+            yield from _links(child)
+
+
+def _is_image(link: str, prefixes: tuple[str, ...]) -> bool:
+    path = link.partition("#")[0].partition("?")[0]
+    return link.startswith(prefixes) or path.lower().endswith(_EXTENSIONS)
