@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from support.loopback import serve
 
+from service.providers.registry import PROVIDERS
 from service.testing.fake_vercel import FakeVercel, create_fake_vercel
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +96,12 @@ def test_every_link_leads_somewhere() -> None:
             assert target[1:] in anchors, target
         elif not target.startswith("https://"):
             assert (ROOT / target).exists(), target
+
+
+def test_every_provider_is_named() -> None:
+    section = README.partition("## Senders")[2].partition("\n## ")[0]
+    for name in PROVIDERS:
+        assert f"`{name}`" in section, name
 
 
 def test_every_make_target_is_there() -> None:

@@ -191,13 +191,6 @@ def test_image_services(name: str, case: Mapping[str, Any]) -> None:
     assert agrees(said := verdict(provider, case, cdn_clock(case)), case), said
 
 
-@pytest.mark.parametrize("case", cases("webflow"))
-def test_webflow(case: Mapping[str, Any]) -> None:
-    now = parse_moment(case["headers"]["x-webflow-timestamp"])
-    provider = build(NAME, Source(provider="webflow", secrets=secrets(case["secret"])))
-    assert agrees(said := verdict(provider, case, now), case), said
-
-
 @pytest.mark.parametrize("case", cases("contentstack"))
 def test_contentstack(case: Mapping[str, Any]) -> None:
     found = re.search(r"\bt=([0-9]+)", str(case["headers"]))
