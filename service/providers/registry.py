@@ -9,7 +9,6 @@ from service.providers.base import Provider, SourceProblem
 from service.settings.model import Source
 
 PROVIDERS: dict[str, str] = {
-    "hmac": "service.providers.generic_hmac:Hmac",
     "aws-sns": "service.providers.aws_sns:AwsSns",
     "backblaze-b2": "service.providers.backblaze_b2:BackblazeB2",
     "basic": "service.providers.plain_credentials:Basic",
@@ -25,6 +24,7 @@ PROVIDERS: dict[str, str] = {
     "ghost": "service.providers.ghost:Ghost",
     "github": "service.providers.github:GitHub",
     "header": "service.providers.plain_credentials:Header",
+    "hmac": "service.providers.generic_hmac:Hmac",
     "hygraph": "service.providers.hygraph:Hygraph",
     "imagekit": "service.providers.imagekit:ImageKit",
     "kontent-ai": "service.providers.kontent_ai:KontentAi",
@@ -36,7 +36,6 @@ PROVIDERS: dict[str, str] = {
     "slack-style": "service.providers.slack_style:SlackStyle",
     "standard-webhooks": "service.providers.standard_webhooks:StandardWebhooks",
     "storyblok": "service.providers.storyblok:Storyblok",
-    "webflow": "service.providers.webflow:Webflow",
     "strapi": "service.providers.strapi:Strapi",
     "stripe-style": "service.providers.stripe_style:StripeStyle",
     "supabase-storage": "service.providers.supabase_storage:SupabaseStorage",
