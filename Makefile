@@ -48,7 +48,7 @@ test: check
 	$(BIN)/coverage report --fail-under=100 --include='service/providers/*,service/rules/*,service/dispatch/policy.py'
 
 docs: $(VENV)/runtime
-	$(BIN)/python -m service.providers.page > service/providers/README.md.new
+	$(BIN)/python -c 'from service.providers.page import page; print(page(), end="")' > service/providers/README.md.new
 	mv service/providers/README.md.new service/providers/README.md
 
 bench: $(VENV)/dev

@@ -52,7 +52,3 @@ def _section(one: type[Provider]) -> Iterator[str]:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
-
-
-if __name__ == "__main__":
-    print(page(), end="")  # noqa: T201 - `make docs` puts it into the file
