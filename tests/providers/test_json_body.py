@@ -59,6 +59,11 @@ def test_what_is_read(body: bytes, document: Any) -> None:
     assert json_body.parse(body) == document
 
 
+@pytest.mark.parametrize("body", [b'["' + b"7" * 40 + b'"]', b"[" + b"[]," * 99 + b"[]]", b'["' + b"[" * 99 + b'"]'])
+def test_many_digits_or_brackets_that_are_neither_an_integer_nor_deep(body: bytes) -> None:
+    assert json_body.parse(body)
+
+
 def test_as_deep_as_is_allowed() -> None:
     depth = json_body.MAX_DEPTH
     assert json_body.parse(b"[" * depth + b"]" * depth)
@@ -68,6 +73,7 @@ def test_as_deep_as_is_allowed() -> None:
 
 @pytest.mark.parametrize("body", [b"[]", b"1", b'"x"', b"null"])
 def test_an_object_is_asked_for(body: bytes) -> None:
+    assert json_body.parse_object(b"{}") == {}
     with pytest.raises(Unreadable, match="not an object"):
         json_body.parse_object(body)
 
