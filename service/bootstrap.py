@@ -23,6 +23,7 @@ from service.ingest.keeper import Keeper
 from service.ingest.pipeline import build_pipelines, table_reader
 from service.network import Network
 from service.observability.health import Health
+from service.settings.advice import UNVERIFIED
 from service.settings.loader import Loaded
 from service.settings.model import Settings
 from service.store import open_store
@@ -83,13 +84,19 @@ async def relay(loaded: Loaded, clock: Clock = system_clock) -> AsyncIterator[Re
                 network=network,
                 clock=clock,
                 wake=dispatcher.wake,
-                health=Health(engine, dispatcher, board, clock),
+                health=Health(engine, dispatcher, board, clock, _unverified(settings)),
             )
         )
         for work in (dispatcher.run(), keeper.run(), _prune(Retention(engine), settings, clock)):
             stack.push_async_callback(_end, asyncio.create_task(work))
         stack.push_async_callback(dispatcher.stop, 0.0)
         yield Relay(app, dispatcher.stop)
+
+
+def _unverified(settings: Settings) -> list[str]:
+    return [
+        f"source {name} is unverified: {UNVERIFIED}" for name, source in settings.sources.items() if source.unverified
+    ]
 
 
 async def _end(task: asyncio.Task[Any]) -> None:

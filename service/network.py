@@ -92,6 +92,19 @@ class Network:
             raise KeyUnavailable(f"the key at {_place(url)} cannot be had: {failure}")
         return stale
 
+    async def newer_key(self, url: str, now: datetime) -> bytes | None:
+        """A published key fetched again, None where that was done within a minute; raises KeyUnavailable."""
+        entry = self._entries.get(url)
+        if entry is not None and entry.within(_MINUTE, now) is not None:
+            return None
+        if url in self._flights or self._may_fetch(entry, now):
+            entry = await self._fetched(url, now)
+        fresh = None if entry is None else entry.within(_MINUTE, now)
+        if fresh is None:
+            failure = "too many new keys were asked for" if entry is None else entry.failure
+            raise KeyUnavailable(f"the key at {_place(url)} cannot be fetched again: {failure}")
+        return fresh
+
     async def confirm(self, url: str) -> None:
         """Visit a URL; raises KeyUnavailable unless it answers 2xx within ten seconds."""
         try:

@@ -49,10 +49,21 @@ def load_settings(config: Path | None, overrides: Mapping[str, object] | None = 
 
 def _compile(source: Source, settings: Settings, folder: Path) -> object:
     from service.ingest.pipeline import table_reader
+    from service.providers.registry import provider_class
     from service.rules.compiled import compile_rules
 
     limits = {name: project.max_src_image_bytes for name, project in settings.projects.items()}
-    return compile_rules(source, projects=settings.projects_of(source), limits=limits, read=table_reader(folder))
+    try:
+        variants = provider_class(source.provider).variants
+    except ValueError:  # an unknown provider, which is told by itself
+        variants = {}
+    return compile_rules(
+        source,
+        projects=settings.projects_of(source),
+        limits=limits,
+        read=table_reader(folder),
+        variants=variants,
+    )
 
 
 def load_basics(config: Path | None) -> Loaded:

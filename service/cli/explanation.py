@@ -96,8 +96,9 @@ def _verified(
 ) -> tuple[Verified, str | None]:
     """The request, and why it was not judged; raises Refused."""
     skipped = None if judge else "verification skipped: no header was given"
-    if judge and key is None and (url := pipeline.provider.key_url(request)) is not None:
-        skipped = f"verification skipped: it takes the key published at {url}; save it and give it with --key"
+    if judge and key is None and (urls := pipeline.provider.key_urls(request)):
+        places = " and ".join(urls)
+        skipped = f"verification skipped: it takes the key published at {places}; save it and give it with --key"
     if skipped is None:
         return pipeline.verify(request, now, key), None
     headers = request.header_map(pipeline.provider.info.stored_headers)

@@ -2,6 +2,7 @@
 
 RelayError                  every error of ours; `reason` is a stable machine word, `str()` is for a person
 ├── Refused                 the request is not from whom it claims: 401, and the answer never says why
+│   └── KeyUnknown          no published key that is known has the request's key id: they are fetched once more
 ├── Unreadable              verified, but the body is not what this provider sends: 400
 ├── KeyUnavailable          the key that would judge the request cannot be had right now: 503
 ├── RuleFailed              an operator's rule raised on this event: the receipt is kept as `unmatched`
@@ -37,6 +38,13 @@ class Refused(RelayError):
     def __init__(self, reason: str, message: str = "") -> None:
         super().__init__(message or reason.replace("_", " "), reason=reason)
         self.told = f"{reason}: {message}" if message else reason
+
+
+class KeyUnknown(Refused):
+    """The request names a key that is not among those fetched; its publisher may have a new one by now."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("key_unknown", message)
 
 
 class Unreadable(RelayError):

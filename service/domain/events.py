@@ -76,6 +76,14 @@ class Confirmation:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """The sender asks in a verified request to be answered with this JSON document before it sends."""
+
+    answer: bytes
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
     """A verified body, read: the asset events in it, or why there are none.
@@ -86,5 +94,5 @@ class Notification:
 
     payload: Any
     events: tuple[AssetEvent, ...] = ()
-    instead: Ignored | TestPing | Confirmation | None = None
+    instead: Ignored | TestPing | Confirmation | Challenge | None = None
     event_id: str | None = None

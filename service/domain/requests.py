@@ -47,6 +47,16 @@ class RawRequest:
         return {key: value for key, value in self.headers if key in names}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Greeting:
+    """The answer to a request that only asks whether somebody is here; nothing of it is stored."""
+
+    reason: str
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
 @dataclass(frozen=True, slots=True)
 class Authentic:
     """What a provider's verification found. `signed_at` is the sender's own signed clock, where the scheme has one."""

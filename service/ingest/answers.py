@@ -38,6 +38,8 @@ def retry_after(seconds: float) -> dict[str, str]:
 
 def respond(answer: Answer) -> Response:
     """The response to a webhook that was read and judged."""
+    if answer.greeting is not None:
+        return Response(answer.greeting.body, answer.status, answer.greeting.headers)
     match answer.status:
         case 204:
             return Response(status_code=204)
@@ -47,8 +49,12 @@ def respond(answer: Answer) -> Response:
         case 401:
             headers = None if answer.challenge is None else {"www-authenticate": answer.challenge}
             return error(401, "unauthorized", "the request is not authenticated", headers)
+        case 405:
+            return error(405, "method_not_allowed", "webhooks are sent with POST", {"allow": "POST"})
         case 503:
             message = "the webhook cannot be taken in right now; send it again"
             return error(503, "unavailable", message, retry_after(RETRY_SECONDS))
+        case status if answer.challenge_answer is not None:
+            return Response(answer.challenge_answer, status, media_type="application/json")
         case status:
             return json_answer(status, {"receipt": answer.receipt, "status": answer.verdict})

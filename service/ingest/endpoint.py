@@ -56,7 +56,7 @@ class Endpoint:
         pipeline = self._pipelines.get(scope["path_params"]["source"])
         if pipeline is None:
             response: Response | None = early_error(404, "not_found", "there is no such source")
-        elif scope["method"] != "POST":
+        elif scope["method"] != "POST" and scope["method"] not in pipeline.provider.info.handshake_methods:
             response = early_error(405, "method_not_allowed", "webhooks are sent with POST", {"allow": "POST"})
         else:
             response = await self._answered(pipeline, scope, receive)

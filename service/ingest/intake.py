@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from service.domain.errors import KeyUnavailable, Refused, RelayError, StoreUnavailable, Unreadable
-from service.domain.events import Confirmation, Notification
+from service.domain.events import Challenge, Confirmation, Notification
 from service.domain.purges import ReceiptStatus
 from service.domain.receipts import NewReceipt, PlannedEvent
 from service.domain.requests import RawRequest, Verified
+from service.ingest import published_keys
 from service.ingest.keeper import Keeper
 from service.ingest.pipeline import Pipeline
 from service.ingest.ports import Answer, Inbox, Network, Stored, StoreWatch
@@ -31,7 +32,11 @@ class Intake:
         """What became of a request. A 2xx says that it is committed; whatever may pass by itself is a 503."""
         scheme: str | None = None
         try:
-            verified = await self._verified(pipeline, request, now)
+            if (greeting := pipeline.provider.greeting(request, now)) is not None:
+                return Answer(status=greeting.status, verdict="handshake", detail=greeting.reason, greeting=greeting)
+            if request.method != "POST":
+                return Answer(status=405, verdict="method_not_allowed")
+            verified = await published_keys.verified(pipeline, request, now, self._network)
             scheme = verified.scheme
             return await self._stored(pipeline, request, verified)
         except Refused as error:
@@ -55,11 +60,6 @@ class Intake:
             challenge=None if credential is None else credential.challenge,
         )
 
-    async def _verified(self, pipeline: Pipeline, request: RawRequest, now: datetime) -> Verified:
-        url = pipeline.provider.key_url(request)
-        key = None if url is None else await self._network.key(url, now)
-        return pipeline.verify(request, now, key)
-
     async def _stored(self, pipeline: Pipeline, request: RawRequest, verified: Verified) -> Answer:
         try:
             notification = pipeline.read(verified)
@@ -75,6 +75,7 @@ class Intake:
             detail=stored.reason,
             purges=stored.purges,
             scheme=verified.scheme,
+            challenge_answer=notification.instead.answer if isinstance(notification.instead, Challenge) else None,
         )
 
     async def _accepted(

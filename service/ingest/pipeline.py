@@ -20,7 +20,7 @@ from service.domain.requests import RawRequest, Verified
 from service.ingest.ports import Planner
 from service.providers.base import Provider
 from service.providers.credentials import CAPABILITY_HEADER, HIDDEN
-from service.providers.registry import build
+from service.providers.registry import build, provider_class
 from service.providers.verification import verify
 from service.rules.compiled import CompiledRules, compile_settings
 from service.rules.limits import shown
@@ -43,7 +43,7 @@ class Pipeline:
     urls_per_asset: int
 
     def verify(self, request: RawRequest, now: datetime, key: bytes | None = None) -> Verified:
-        """Raises Refused unless the sender is who it claims to be. `key` is what `provider.key_url` asked for."""
+        """Raises Refused unless the sender is who it claims to be. `key` is what `provider.key_urls` asked for."""
         if _carries_key(request) and not self._takes_key:
             raise Refused("capability_unexpected", "the URL ends in a key, and this source has no auth: capability")
         return verify(self.provider, request, now, key)
@@ -79,6 +79,7 @@ class Pipeline:
     def receipt(self, request: RawRequest, verified: Verified, notification: Notification) -> NewReceipt:
         """The receipt of a request that was read. Its status is final unless there are events to plan."""
         status, reason = _status(notification)
+        body = self.provider.stored_body(request.body)
         return NewReceipt(
             id=new_id("rcp", verified.received_at),
             source=self.name,
@@ -88,8 +89,8 @@ class Pipeline:
             method=request.method,
             path=self._stored_path(request),
             headers=verified.headers,
-            body=request.body,
-            body_bytes=len(request.body),
+            body=body,
+            body_bytes=len(body),
             received_at=verified.received_at,
             signed_at=verified.signed_at,
             dedupe=_dedupe(verified, notification.event_id),
@@ -97,6 +98,7 @@ class Pipeline:
 
     def unreadable(self, request: RawRequest, verified: Verified, error: Unreadable) -> NewReceipt:
         """The receipt of a genuine request whose body says nothing: whole, for whoever finds out why."""
+        body = self.provider.stored_body(request.body)
         return NewReceipt(
             id=new_id("rcp", verified.received_at),
             source=self.name,
@@ -106,14 +108,15 @@ class Pipeline:
             method=request.method,
             path=self._stored_path(request),
             headers=verified.headers,
-            body=request.body,
-            body_bytes=len(request.body),
+            body=body,
+            body_bytes=len(body),
             received_at=verified.received_at,
             signed_at=verified.signed_at,
         )
 
     def refused(self, request: RawRequest, error: Refused, now: datetime) -> NewReceipt:
         """What is kept of a request that did not verify: its allow-listed headers and the beginning of its body."""
+        body = self.provider.stored_body(request.body)
         return NewReceipt(
             id=new_id("rcp", now),
             source=self.name,
@@ -123,8 +126,8 @@ class Pipeline:
             method=request.method,
             path=self._stored_path(request),
             headers=request.header_map(self.provider.info.stored_headers),
-            body=request.body[:REFUSED_BODY_BYTES],
-            body_bytes=len(request.body),
+            body=body[:REFUSED_BODY_BYTES],
+            body_bytes=len(body),
             received_at=now,
         )
 
@@ -142,7 +145,7 @@ class Pipeline:
 
 def build_pipelines(settings: Settings, read_table: Callable[[str], bytes]) -> dict[str, Pipeline]:
     """Every source's pipeline; `read_table` reads a file beside relay.yaml. For settings that passed their check."""
-    rules = compile_settings(settings, read_table)
+    rules = compile_settings(settings, read_table, lambda source: provider_class(source.provider).variants)
     return {
         name: Pipeline(
             name=name,

@@ -11,6 +11,7 @@ from service.domain.events import AssetEvent
 from service.domain.memory import AssetMemory
 from service.domain.purges import ReceiptStatus
 from service.domain.receipts import NewReceipt, PlannedEvent, Receipt
+from service.domain.requests import Greeting
 
 Planner = Callable[[AssetEvent, AssetMemory | None], PlannedEvent]
 
@@ -50,7 +51,11 @@ class Network(Protocol):
     """The two requests that verification may take. Both go only to URLs a provider built or checked."""
 
     async def key(self, url: str, now: datetime) -> bytes:
-        """A published key or certificate, from the cache while it is fresh; raises KeyUnavailable."""
+        """Published keys or a certificate, from the cache while they are fresh; raises KeyUnavailable."""
+        ...
+
+    async def newer_key(self, url: str, now: datetime) -> bytes | None:
+        """The same fetched anew, None where that was done a moment ago; raises KeyUnavailable."""
         ...
 
     async def confirm(self, url: str) -> None:
@@ -70,7 +75,8 @@ class Answer:
     """How a webhook ended: what the sender gets (never why it was refused), and what the log says of it.
 
     `status` is HTTP's. `verdict` is the receipt's status, or `unavailable` where nothing was stored. `reason` is a
-    machine's word for a refusal, `detail` a person's. `challenge` is the `WWW-Authenticate` of a 401.
+    machine's word for a refusal, `detail` a person's. `challenge` is the `WWW-Authenticate` of a 401,
+    `challenge_answer` the JSON that a verified handshake asks for, `greeting` the answer to one that comes before it.
     """
 
     status: int
@@ -79,5 +85,7 @@ class Answer:
     reason: str | None = None
     detail: str | None = None
     challenge: str | None = None
+    challenge_answer: bytes | None = None
+    greeting: Greeting | None = None
     purges: int = 0
     scheme: str | None = None

@@ -10,6 +10,7 @@ from service.domain.events import Confirmation
 from service.domain.purges import ReceiptStatus
 from service.domain.receipts import Receipt
 from service.domain.requests import RawRequest, Verified
+from service.ingest import published_keys
 from service.ingest.pipeline import Pipeline
 from service.ingest.ports import Inbox, Network, Stored
 from service.providers.verification import restore
@@ -59,11 +60,11 @@ async def _verified_now(receipt: Receipt, request: RawRequest, pipeline: Pipelin
             "have its sender send it again"
         )
     try:
-        url = pipeline.provider.key_url(request)
-        if url is not None and network is None:
-            raise CommandFailed(f"{receipt.id} was refused, and judging it again takes the key at {url}")
-        key = None if url is None or network is None else await network.key(url, receipt.received_at)
-        return pipeline.verify(request, receipt.received_at, key)
+        if network is not None:
+            return await published_keys.verified(pipeline, request, receipt.received_at, network)
+        if urls := pipeline.provider.key_urls(request):
+            raise CommandFailed(f"{receipt.id} was refused, and judging it again takes the key at {urls[0]}")
+        return pipeline.verify(request, receipt.received_at)
     except Refused as error:
         raise CommandFailed(f"{receipt.id} is still refused: {error.told}") from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -51,16 +51,23 @@ class Report:
 class Health:
     """Ready is: the store reads, the last write did not just fail, and the dispatcher runs.
 
-    `board` adds a warning for every project on hold: that is a project's trouble, not the relay's.
+    `board` adds a warning for every project on hold: that is a project's trouble, not the relay's. `standing` are the
+    warnings that hold for as long as the configuration does.
     """
 
     def __init__(
-        self, store: Store, dispatcher: Dispatcher, board: Board | None = None, clock: Clock = system_clock
+        self,
+        store: Store,
+        dispatcher: Dispatcher,
+        board: Board | None = None,
+        clock: Clock = system_clock,
+        standing: Sequence[str] = (),
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._board = board
         self._clock = clock
+        self._standing = tuple(standing)
         self._failure: tuple[datetime, str] | None = None
 
     def store_works(self) -> None:
@@ -86,7 +93,7 @@ class Health:
             reasons.append(self._failure[1])
         if not self._dispatcher.alive():
             reasons.append("the dispatcher has stopped: purges are stored, but not sent")
-        return Report(tuple(dict.fromkeys(reasons)), warnings)
+        return Report(tuple(dict.fromkeys(reasons)), (*self._standing, *warnings))
 
     async def _ask_store(self) -> tuple[str, ...]:
         await self._store.read(lambda tx: tx.one("get_receipt", id=""))

@@ -68,6 +68,8 @@ class AwsSns(Provider):
 
     def __init__(self, name: str, source: Source) -> None:
         super().__init__(name, source)
+        if source.unverified:
+            raise SourceProblem("unverified", "Amazon SNS signs every message, and confirms whom it sends to")
         if source.secrets and self.credential is None:
             raise SourceProblem("secrets", "Amazon SNS signs with its own key; secrets are for `auth:` alone")
         self._topics = _topics(source)
@@ -92,12 +94,12 @@ class AwsSns(Provider):
             raise Refused("topic_not_allowed", "the topic is not among the source's topics")
         return authentic
 
-    def key_url(self, request: RawRequest) -> str | None:
+    def key_urls(self, request: RawRequest) -> tuple[str, ...]:
         if self.credential is not None:
             self.credential.verify(request)  # a stranger causes no fetch
             if _is_raw(request):
-                return None
-        return None if self._public_keys else self._message(request).certificate_url(self._emulator)
+                return ()
+        return () if self._public_keys else (self._message(request).certificate_url(self._emulator),)
 
     def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
         message = self._message(request)

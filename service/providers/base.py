@@ -10,7 +10,8 @@ from typing import ClassVar
 
 from service.domain.errors import Refused
 from service.domain.events import Notification
-from service.domain.requests import Authentic, RawRequest, Verified
+from service.domain.requests import Authentic, Greeting, RawRequest, Verified
+from service.domain.variants import Variant
 from service.providers.credentials import StaticCredential
 from service.settings.model import Source
 
@@ -26,7 +27,10 @@ _OPTIONS = (  # settings that only some providers read: elsewhere they would do 
     "cdn_host",
     "cloud_name",
     "hmac",
+    "registered_url",
+    "region",
 )
+_OF_VERIFICATION = ("secrets", "auth", "public_keys", "tolerance", "signature_algorithm")
 _OF_SIGNATURES = ("public_keys", "signature_algorithm", "tolerance")
 
 
@@ -38,6 +42,22 @@ class SourceProblem(ValueError):
         super().__init__(message)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guide:
+    """What an operator has to know of a sender, in Markdown.
+
+    `setup` are the steps in the vendor's console. `events` says which to switch on and what each becomes, `covered`
+    what the signature or credential says nothing about, `retries` how the vendor delivers (time-out, success, retries,
+    whether it switches itself off), `urls` where source image URLs come from.
+    """
+
+    setup: tuple[str, ...]
+    events: str
+    covered: str
+    retries: str
+    urls: str
+
+
 @dataclass(frozen=True, slots=True)
 class Info:
     """What the product says about a provider, in `image-relay providers` and its page.
@@ -45,7 +65,7 @@ class Info:
     `tolerance` is in seconds, None where the scheme signs no time. `auth` lists the settings of `auth:` it offers in
     place of its own signature, or beside it where `signs_beside_auth`. `stored_headers` (lower-case) is the allow-list
     of headers that are kept; it holds no credential. `options` are the source settings only this kind of provider
-    reads.
+    reads. `handshake_methods` are HTTP's methods beside POST with which the vendor asks whether somebody is here.
     """
 
     name: str
@@ -59,6 +79,8 @@ class Info:
     signs_beside_auth: bool = False
     needs_secret: bool = True
     success_status: int = 200
+    handshake_methods: tuple[str, ...] = ()
+    guide: Guide | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +95,7 @@ class Provider(ABC):
     """One configured source's provider: keys are decoded and options checked once, here in the constructor."""
 
     info: ClassVar[Info]
+    variants: ClassVar[Mapping[str, Variant]] = {}
 
     def __init__(self, name: str, source: Source) -> None:
         """Raise SourceProblem where the source's settings do not suit."""
@@ -81,6 +104,16 @@ class Provider(ABC):
         self.source = source
         self.tolerance = source.tolerance if source.tolerance is not None else self.info.tolerance
         self.credential = self._credential()
+        self._check_options()
+        self._check_secrets()
+
+    def _check_options(self) -> None:
+        """No setting does nothing."""
+        source = self.source
+        if source.unverified:
+            for option in _OF_VERIFICATION:
+                if getattr(source, option) not in (None, []):
+                    raise SourceProblem("unverified", f"and `{option}` contradict each other: give one of them")
         for option in _OPTIONS:
             if getattr(source, option) and option not in self.info.options:
                 raise SourceProblem(option, f"{self.info.name} has no such option")
@@ -90,11 +123,17 @@ class Provider(ABC):
             for option in _OF_SIGNATURES:
                 if getattr(source, option) not in (None, []):
                     raise SourceProblem(option, "with `auth:` no signature is looked at, so this would do nothing")
+
+    def _check_secrets(self) -> None:
+        """Nobody gets in for want of a secret, unless the file says so."""
+        source = self.source
         if not all(source.secrets):
             raise SourceProblem("secrets", "an empty secret would let everybody in")
         if self.credential is not None and not source.secrets:
             raise SourceProblem("secrets", f"auth: {self.credential.kind} takes its values from here")
-        if self.credential is None and self.info.needs_secret and not (source.secrets or source.public_keys):
+        if source.unverified or self.credential is not None:
+            return
+        if self.info.needs_secret and not (source.secrets or source.public_keys):
             raise SourceProblem("secrets", f"{self.info.name} signs its webhooks: give the signing secret here")
 
     def _credential(self) -> StaticCredential | None:
@@ -118,7 +157,9 @@ class Provider(ABC):
         return []
 
     def verify(self, request: RawRequest, now: datetime, key: bytes | None = None) -> Authentic:
-        """Judge a request; raises Refused. `key` is what `key_url` asked for."""
+        """Judge a request; raises Refused. `key` is what was found at `key_urls`, one after the other."""
+        if self.source.unverified:
+            return Authentic("unverified")
         if self.credential is not None:
             return self.credential.verify(request)
         return self.verify_signature(request, now, key)
@@ -127,10 +168,22 @@ class Provider(ABC):
         """The path as it may be stored and shown: without the credential that some sources carry in it."""
         return path if self.credential is None else self.credential.without_secret(path)
 
-    def key_url(self, request: RawRequest) -> str | None:
-        """The URL of the published key this request names, if judging it takes one: already held against the
-        provider's host rule. Raises Refused where the rule is broken."""
+    def stored_body(self, body: bytes) -> bytes:
+        """The body as it may be stored and shown: without the secret that some senders put into it."""
+        return body
+
+    def greeting(self, request: RawRequest, now: datetime) -> Greeting | None:
+        """The answer to a vendor's handshake that comes before any webhook, None for what is none; raises Refused.
+
+        Asked for every POST before it is verified, and for `info.handshake_methods`. Nothing is fetched, and nothing
+        is echoed that was not looked at.
+        """
         return None
+
+    def key_urls(self, request: RawRequest) -> tuple[str, ...]:
+        """Where the published keys are that this request names, if judging it takes any: already held against the
+        provider's host rule. Raises Refused where the rule is broken."""
+        return ()
 
     @abstractmethod
     def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
@@ -147,6 +200,8 @@ class Provider(ABC):
         Raises CommandFailed where the key that it takes was not given. With `auth: {capability: true}` the path grows
         by the key, as the sender's URL has it."""
         sample = Sample(sample.body, {name.lower(): value for name, value in sample.headers.items()})
+        if self.source.unverified:
+            return RawRequest.of("POST", path, sample.headers, sample.body)
         if self.credential is not None:
             path, credential = self.credential.applied(path)
             return RawRequest.of("POST", path, {**sample.headers, **credential}, sample.body)

@@ -20,7 +20,7 @@ class CredentialOnly(Provider):
 
     @classmethod
     def completed(cls, source: Source) -> Source:
-        return source if source.auth is not None else replace(source, auth=Auth(bearer=True))
+        return source if source.auth is not None or source.unverified else replace(source, auth=Auth(bearer=True))
 
     def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
         raise Refused("signature_missing", f"{self.info.name} signs nothing")

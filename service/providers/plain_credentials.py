@@ -7,7 +7,7 @@ from typing import ClassVar
 from msgspec.structs import replace
 
 from service.providers.base import Info, SourceProblem
-from service.providers.credential_only import CredentialOnly
+from service.providers.credential_only import UNSIGNED_AUTH, CredentialOnly
 from service.providers.plain_provider import PlainProvider
 from service.settings.model import Auth, Source
 
@@ -21,6 +21,8 @@ class PlainCredential(CredentialOnly, PlainProvider):
 
     @classmethod
     def completed(cls, source: Source) -> Source:
+        if source.unverified:
+            raise SourceProblem("unverified", f"{cls.info.name} is a credential: `provider: plain` goes without any")
         if source.auth is not None:
             return source
         if cls.implied is None:
@@ -84,3 +86,23 @@ class CapabilityUrl(PlainCredential):
         auth=("capability",),
     )
     implied = Auth(capability=True)
+
+
+class Plain(PlainCredential):
+    """https://www.rfc-editor.org/rfc/rfc9110#section-11"""
+
+    info = Info(
+        name="plain",
+        title="Any JSON of your own",
+        doc_url="https://www.rfc-editor.org/rfc/rfc9110#section-11",
+        signs="nothing; `auth:` names the credential, or `unverified: true` says that there is none",
+        tolerance=None,
+        stored_headers=_STORED,
+        auth=(*UNSIGNED_AUTH, "query"),
+    )
+
+    @classmethod
+    def completed(cls, source: Source) -> Source:
+        if source.auth is None and not source.unverified:
+            raise SourceProblem("auth", "is missing: choose a credential, or spell `unverified: true`")
+        return source

@@ -30,6 +30,7 @@ PROVIDERS: dict[str, str] = {
     "kontent-ai": "service.providers.kontent_ai:KontentAi",
     "minio": "service.providers.minio:Minio",
     "mux": "service.providers.mux:Mux",
+    "plain": "service.providers.plain_credentials:Plain",
     "sanity": "service.providers.sanity:Sanity",
     "seaweedfs": "service.providers.seaweedfs:SeaweedFs",
     "shopify": "service.providers.shopify:Shopify",

@@ -12,10 +12,12 @@ from jinja2 import Template
 from service.domain.errors import ConfigInvalid, Problem, RuleFailed
 from service.domain.events import AssetKind
 from service.domain.purges import Action
+from service.domain.variants import Variant
 from service.rules.analysis import Findings, examine_expression, examine_template, guarded
 from service.rules.condition import Always, Condition
 from service.rules.environment import MAX_RENDERED, RuleEnvironment
 from service.rules.tables import Read, Table, load_table
+from service.rules.variants import GENERIC, Spell
 from service.settings.model import Rule, Settings, Source
 
 STALE_SECONDS = 60  # how long Vercel may serve stale while it revalidates: one hot image is not a stampede
@@ -47,7 +49,8 @@ class ImageTemplate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledRule:
-    """A rule ready to be applied. `projects` maps each project it feeds to its limit for one image, in bytes."""
+    """A rule ready to be applied. `projects` maps each project it feeds to its limit for one image, in bytes; `spells`
+    make the URL's other spellings."""
 
     name: str
     condition: Always | Condition
@@ -58,6 +61,7 @@ class CompiledRule:
     source_settle: float
     projects: Mapping[str, int]
     stop: bool
+    spells: tuple[Spell, ...] = ()
 
     def deadline_for(self, kind: AssetKind) -> int:
         """Vercel's deadline in seconds: the rule's own, else none for what is gone and a minute for the rest."""
@@ -81,13 +85,24 @@ class CompiledRules:
     rules: tuple[CompiledRule, ...]
 
 
-def compile_settings(settings: Settings, read: Read) -> dict[str, CompiledRules]:
-    """Every source's rules by source; ConfigInvalid with all problems, their paths from the top of the file."""
+def compile_settings(
+    settings: Settings, read: Read, variants_of: Callable[[Source], Mapping[str, Variant]] = lambda _: {}
+) -> dict[str, CompiledRules]:
+    """Every source's rules by source; ConfigInvalid with all problems, their paths from the top of the file.
+
+    `variants_of` gives the spellings that a source's provider knows beside the generic ones.
+    """
     compiled, problems = {}, []
     limits = {name: project.max_src_image_bytes for name, project in settings.projects.items()}
     for name, source in settings.sources.items():
         try:
-            compiled[name] = compile_rules(source, projects=settings.projects_of(source), limits=limits, read=read)
+            compiled[name] = compile_rules(
+                source,
+                projects=settings.projects_of(source),
+                limits=limits,
+                read=read,
+                variants=variants_of(source),
+            )
         except ConfigInvalid as error:
             problems += [Problem(f"sources.{name}.{problem.path}", problem.message) for problem in error.problems]
     if problems:
@@ -95,12 +110,20 @@ def compile_settings(settings: Settings, read: Read) -> dict[str, CompiledRules]
     return compiled
 
 
-def compile_rules(source: Source, *, projects: Sequence[str], limits: Mapping[str, int], read: Read) -> CompiledRules:
+def compile_rules(
+    source: Source,
+    *,
+    projects: Sequence[str],
+    limits: Mapping[str, int],
+    read: Read,
+    variants: Mapping[str, Variant] | None = None,
+) -> CompiledRules:
     """Compile a source's rules, or the default rule; ConfigInvalid with all problems, their paths below the source.
 
-    `projects` are fed by rules that name none; `limits` maps every project to its `max_src_image_bytes`.
+    `projects` are fed by rules that name none; `limits` maps every project to its `max_src_image_bytes`; `variants`
+    are those of the provider.
     """
-    compiler = _Compiler(source, projects, limits, read)
+    compiler = _Compiler(source, projects, limits, read, {**GENERIC, **(variants or {})})
     rules = compiler.compile(source.rules if source.rules is not None else DEFAULT_RULES)
     if compiler.problems:
         raise ConfigInvalid(compiler.problems)
@@ -110,12 +133,20 @@ def compile_rules(source: Source, *, projects: Sequence[str], limits: Mapping[st
 class _Compiler:
     """Collects the problems of one source's rules; what it returns is complete only where there are none."""
 
-    def __init__(self, source: Source, projects: Sequence[str], limits: Mapping[str, int], read: Read) -> None:
+    def __init__(
+        self,
+        source: Source,
+        projects: Sequence[str],
+        limits: Mapping[str, int],
+        read: Read,
+        variants: Mapping[str, Variant],
+    ) -> None:
         self.problems: list[Problem] = []
         self._source = source
         self._projects = projects
         self._limits = limits
         self._read = read
+        self._variants = variants
         self._tables: dict[str, Table] = {}  # the environment's `lookup` sees each table as it is loaded
         self._environment = RuleEnvironment(self._tables)
 
@@ -138,7 +169,18 @@ class _Compiler:
             source_settle=self._source.settle,
             projects=self._fed(rule.projects, f"{path}.projects"),
             stop=rule.stop,
+            spells=self._spells(rule, images, f"{path}.variants"),
         )
+
+    def _spells(self, rule: Rule, images: Sequence[ImageTemplate | None], path: str) -> tuple[Spell, ...]:
+        for index, name in enumerate(rule.variants):
+            if name not in self._variants:
+                near = get_close_matches(name, self._variants, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self._variants)}"
+                self._problem(f"{path}[{index}]", f"no variant {name!r}; {hint}")
+        if rule.variants and not any(image is None or image.per_url for image in images):
+            self._problem(path, "would do nothing: no entry of src_images mentions url")
+        return tuple(self._variants[name].spell for name in rule.variants if name in self._variants)
 
     def _condition(self, when: str | bool, path: str) -> Always | Condition:
         if isinstance(when, bool):

@@ -15,6 +15,7 @@ from service.rules.compiled import CompiledRule, CompiledRules, ImageTemplate
 from service.rules.condition import NO_URL
 from service.rules.limits import refusal, shown
 from service.rules.scope import Asset
+from service.rules.variants import spelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,10 @@ def _apply(rule: CompiledRule, event: AssetEvent, scope: Mapping[str, Any]) -> t
     if not verdict.matched:
         return RuleTrace(rule.name, False, verdict.why), []
     purges: list[PlannedPurge] = []
+    urls = tuple(spelled(verdict.urls, rule.spells))
     for image in rule.images:
         try:
-            purges += _purges(rule, image, event, verdict.urls, scope)
+            purges += _purges(rule, image, event, urls, scope)
         except Exception as error:
             return RuleTrace(rule.name, True, verdict.why, error=_told(rule, image.place, error, image.text)), []
     why = verdict.why

@@ -11,6 +11,7 @@ from service.settings.model import Settings
 from service.settings.report import Report
 
 SHORTEST_SECRET = 16
+UNVERIFIED = "whoever knows the URL can have images purged: only behind something that verifies"
 
 
 def advise(settings: Settings, report: Report, advise_source: AdviseSource) -> None:
@@ -27,6 +28,8 @@ def advise(settings: Settings, report: Report, advise_source: AdviseSource) -> N
                 message = "has no token, and without vault.keys none can be stored: its purges will be held"
                 report.warn(f"projects.{name}", message)
     for name, source in settings.sources.items():
+        if source.unverified:
+            report.warn(f"sources.{name}.unverified", UNVERIFIED)
         if source.emulator is not None:
             report.warn(f"sources.{name}.emulator", "trusts whoever runs the emulator: for development only")
         for advice in advise_source(source):

@@ -68,6 +68,9 @@ class Rule(Struct, frozen=True, kw_only=True):
         Meta(description="How long Vercel may go on serving the old image while it fetches the new one; delete only."),
     ] = None
     settle: Annotated[Seconds | None, Meta(description="Overrides the source's `settle`.")] = None
+    variants: Annotated[
+        list[str], Meta(description="Other spellings of the URL that the rule is for too; the provider names them.")
+    ] = field(default_factory=list)
     projects: Annotated[list[str] | None, Meta(description="Overrides the source's `projects`.")] = None
     stop: Annotated[bool, Meta(description="No later rule is tried when this one matched.")] = False
 
@@ -110,6 +113,13 @@ class Source(Struct, frozen=True, kw_only=True):
     cdn_host: Annotated[str | None, Meta(description="Host name the site loads images from.")] = None
     cloud_name: Annotated[str | None, Meta(description="The sender's cloud name.")] = None
     hmac: Annotated[Hmac | None, Meta(description="How the sender signs; `provider: hmac` alone.")] = None
+    registered_url: Annotated[
+        str | None, Meta(description="This webhook's URL exactly as the sender has it, for schemes that sign it.")
+    ] = None
+    region: Annotated[str | None, Meta(description="Where the sender keeps this account.")] = None
+    unverified: Annotated[
+        Literal[True] | None, Meta(description="Take whatever anybody sends: only behind something that verifies.")
+    ] = None
     quota: Annotated[
         str | None, Meta(description="Most requests taken, such as 600/minute; more are answered 429.")
     ] = None

@@ -56,7 +56,7 @@ PUT = records(record())
 
 def reason(provider: Provider, request: RawRequest, key: bytes | None = None) -> str:
     try:
-        provider.key_url(request)
+        provider.key_urls(request)
         verify(provider, request, NOW, key)
     except Refused as error:
         return error.reason
@@ -188,12 +188,12 @@ def test_retries_of_an_hour_still_verify(seconds: int, expected: str) -> None:
 def test_a_certificate_is_asked_for_and_takes_the_place_of_a_pinned_key(certificate: bytes, expired: bytes) -> None:
     provider = make("aws-sns", public_keys=[])
     request = posted(sealed(notification(PUT)))
-    assert provider.key_url(request) == CERTIFICATE_URL
+    assert provider.key_urls(request) == (CERTIFICATE_URL,)
     assert reason(provider, request, certificate) == ""
     assert reason(provider, request, expired) == "certificate_expired"
     assert reason(provider, request, b"<html>") == "certificate_unreadable"
     assert reason(provider, request) == "certificate_missing"
-    assert make("aws-sns").key_url(request) is None
+    assert make("aws-sns").key_urls(request) == ()
 
 
 def test_pinned_keys_rotate_and_may_be_certificates(expired: bytes) -> None:
@@ -220,7 +220,7 @@ def test_an_emulator_publishes_its_own_certificates(url: str, asked: str | None)
     if asked is None:
         assert reason(provider, request) == "certificate_url_refused"
     else:
-        assert provider.key_url(request) == asked
+        assert provider.key_urls(request) == (asked,)
 
 
 @pytest.mark.parametrize("emulator", [None, EMULATOR])
@@ -312,7 +312,7 @@ def test_what_was_never_verified_or_under_other_settings_is_unreadable(fields: M
 def test_raw_delivery_takes_a_credential(kind: str) -> None:
     provider = make("aws-sns", auth=AUTHS[kind], secrets=secrets("fake-secret"), public_keys=[])
     request = credentialed(provider, PUT.encode(), {"x-amz-sns-message-id": MESSAGE_ID, "x-amz-sns-topic-arn": TOPIC})
-    assert provider.key_url(request) is None
+    assert provider.key_urls(request) == ()
     found = read(provider, request)
     assert [event.id for event in found.events] == ["my-bucket/a.jpg"]
     assert found.event_id == MESSAGE_ID
@@ -347,9 +347,9 @@ def test_raw_delivery_without_a_message_id_still_has_an_asset() -> None:
 def test_a_message_with_an_envelope_needs_credential_and_signature() -> None:
     provider = make("aws-sns", auth=AUTHS["basic"], secrets=secrets("fake-secret"), public_keys=[])
     genuine = credentialed(provider, posted(sealed(handshake())).body, {})
-    assert provider.key_url(genuine) == CERTIFICATE_URL
+    assert provider.key_urls(genuine) == (CERTIFICATE_URL,)
     with pytest.raises(Refused, match="credential missing"):
-        provider.key_url(posted(sealed(handshake())))
+        provider.key_urls(posted(sealed(handshake())))
     provider = make("aws-sns", auth=AUTHS["basic"], secrets=secrets("fake-secret"))
     assert verify(provider, genuine, NOW).scheme == "aws-sns-v2"
     assert isinstance(read(provider, genuine).instead, Confirmation)
@@ -411,7 +411,7 @@ def test_an_emulator_is_on_this_machine(emulator: str) -> None:
 def test_every_partition_of_amazon_s_has_its_own_host(topic: str, host: str) -> None:
     provider = make("aws-sns", topics=[topic], public_keys=[])
     request = provider.sign(Sample(PUT.encode()), PATH, NOW, private_pem(rsa_key()))
-    assert provider.key_url(request) == f"https://{host}/SimpleNotificationService-{'0' * 32}.pem"
+    assert provider.key_urls(request) == (f"https://{host}/SimpleNotificationService-{'0' * 32}.pem",)
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def sources() -> list[Any]:
 
 def verdict(provider: Provider, request: RawRequest) -> str:
     try:
-        provider.key_url(request)
+        provider.key_urls(request)
         provider.read(verify(provider, request, NOW, b"no certificate"))
     except (Refused, Unreadable) as error:
         return f"{error.reason}: {error}"

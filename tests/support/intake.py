@@ -58,10 +58,12 @@ class Clock:
 
 
 class FakeNetwork:
-    """Keys by URL; a confirmation works unless its URL is in `broken`."""
+    """Keys by URL, and what a publisher has there by now; a confirmation works unless its URL is in `broken`."""
 
     def __init__(self) -> None:
         self.keys: dict[str, bytes] = {}
+        self.newer: dict[str, bytes] = {}
+        self.refetched: list[str] = []
         self.broken: set[str] = set()
         self.confirmed: list[str] = []
 
@@ -69,6 +71,10 @@ class FakeNetwork:
         if url not in self.keys:
             raise KeyUnavailable("no such key")
         return self.keys[url]
+
+    async def newer_key(self, url: str, now: datetime) -> bytes | None:
+        self.refetched.append(url)
+        return self.newer.get(url)
 
     async def confirm(self, url: str) -> None:
         if url in self.broken:
@@ -100,11 +106,11 @@ class Keyed(Provider):
         success_status=204,
     )
 
-    def key_url(self, request: RawRequest) -> str | None:
+    def key_urls(self, request: RawRequest) -> tuple[str, ...]:
         url = request.required("x-key-url")
         if not url.startswith("https://keys.example/"):
             raise Refused("key_host", "the key is not on keys.example")
-        return url
+        return (url,)
 
     def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
         if key is None or request.required("x-signature").encode() != key:

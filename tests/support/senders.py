@@ -5,75 +5,66 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from msgspec import Struct
+from msgspec.structs import replace
 
 from service.domain.events import Notification
 from service.domain.requests import RawRequest, Verified
 from service.domain.secret import Secret
 from service.providers.base import Provider, SourceProblem
 from service.providers.credentials import CAPABILITY_HEADER
-from service.providers.registry import build
+from service.providers.registry import build, provider_class
 from service.providers.verification import verify
-from service.settings.model import Auth, Hmac, Source
+from service.settings.model import Auth, Source
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 NAME = "hook"
 PATH = f"/hooks/{NAME}"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:pictures"
 
-SECRETS = {
-    "hmac": "fake-hmac-secret",
-    "transloadit": "fake-transloadit-auth-secret",
-    "contentstack": "fake-contentstack-secret",
-    "bunny-stream": "fake-bunny-read-only-key",
-    "vercel-blob": "vercel_blob_rw_fakestoreid_fake",
-    "ghost": "fake-ghost-secret",
-    "capability-url": "fake-capability-url-secret",
-    "header": "fake-header-secret",
-    "bearer": "fake-bearer-secret",
-    "basic": "fake-basic-secret",
-    "shopify": "fake-shopify-secret",
-    "cloudflare-stream": "fake-cloudflare-stream-secret",
-    "filestack": "fake-filestack-secret",
-    "mux": "fake-mux-secret",
-    "uploadcare": "fake-uploadcare-secret",
-    "slack-style": "fake-slack-secret",
-    "stripe-style": "whsec_fake-stripe-secret",
-    "kontent-ai": "fake-kontent-ai-secret",
-    "imagekit": "whsec_fake-imagekit-secret",
-    "github": "fake-github-secret",
-    "hygraph": "fake-hygraph-secret",
-    "storyblok": "fake-storyblok-secret",
-    "contentful": "fake-contentful-secret-" + "0" * 41,
-    "cloudinary": "fake-cloudinary-secret",
-    "sanity": "fake-sanity-secret",
-    "webflow": "fake-webflow-secret",
-    "strapi": "fake-strapi-token",
-    "backblaze-b2": "fake-backblaze-b2-secret",
-    "ceph-rgw": "fake-ceph-password",
-    "supabase-storage": "fake-supabase-secret",
-    "seaweedfs": "fake-seaweedfs-token",
-    "tigris": "fake-tigris-token",
-    "minio": "fake-minio-token",
-    "standard-webhooks": "whsec_ZmFrZS1mYWtlLWZha2UtZmFrZS1mYWtlLWZha2U=",
-}
-BASES = {"bases": {"my-bucket": "https://img.example.com/"}}
-MORE: dict[str, dict[str, Any]] = {  # what a usual source has beside its secret
-    "hmac": {"hmac": Hmac(header="X-Signature", signed="{timestamp}.{body}", timestamp_header="X-Time")},
-    "vercel-blob": {"settle": 60.0},
-    "basic": {"auth": Auth(basic="sender")},
-    "header": {"auth": Auth(header="X-Relay-Key")},
-    "backblaze-b2": BASES,
-    "minio": BASES,
-    "tigris": BASES,
-    "seaweedfs": BASES,
-    "supabase-storage": BASES,
-    "ceph-rgw": {**BASES, "auth": Auth(basic="sender")},
-}
+CASES_FOLDER = Path(__file__).parents[1] / "providers" / "cases"
+
+
+class Expected(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a sample is read as: the kind and the beginning of the first URL of its first event, and how many there are;
+    or what stands in place of events. `src_images` are what the default rule has purged for it."""
+
+    kind: str | None = None
+    url: str | None = None
+    events: int = 1
+    instead: str | None = None
+    src_images: list[str] | None = None
+
+
+class Case(Struct, frozen=True, forbid_unknown_fields=True):
+    """A provider's file in tests/providers/cases.
+
+    `source` is as in relay.yaml. With a `signing_key` its public half is the source's. `body` says whether every byte
+    of the body is signed, or only what is read out of it, or nothing.
+    """
+
+    source: dict[str, Any]
+    scheme: str
+    signed_headers: list[str]
+    samples: dict[str, Expected]
+    signing_key: Literal["rsa", "ed25519"] | None = None
+    new_secret: str = "fake-new-secret"
+    body: Literal["bytes", "fields", "unsigned"] = "bytes"
+    no_time: bool = False
+    no_event_id: bool = False
+    no_capability: bool = False
+
+
+CASES = {path.stem: msgspec.json.decode(path.read_bytes(), type=Case) for path in sorted(CASES_FOLDER.glob("*.json"))}
+PROVIDERS = tuple(CASES)
+SECRETS = {name: str(case.source["secrets"][0]) for name, case in CASES.items() if "secrets" in case.source}
 AUTHS = {
     "basic": Auth(basic="sender"),
     "bearer": Auth(bearer=True),
@@ -81,7 +72,6 @@ AUTHS = {
     "query": Auth(query="code"),
     "capability": Auth(capability=True),
 }
-PROVIDERS = (*SECRETS, "aws-sns")
 
 
 @cache
@@ -108,15 +98,15 @@ def secrets(*values: str) -> list[Secret]:
 
 def source(provider: str, **settings: Any) -> Source:
     """A usual source of this provider; `settings` replace or add to its own."""
-    if provider == "aws-sns":
-        usual: dict[str, Any] = {
-            "topics": [TOPIC],
-            "public_keys": secrets(public_pem(rsa_key())),
-            "bases": {"my-bucket": "https://img.example.com/"},
-        }
-    else:
-        usual = {"secrets": secrets(SECRETS[provider]), **MORE.get(provider, {})}
-    return Source(provider=provider, **usual | settings)
+    case = CASES[provider]
+    usual = msgspec.convert(case.source | {"provider": provider}, Source, dec_hook=lambda kind, value: kind(value))
+    if case.signing_key is not None and ("auth" not in settings or provider_class(provider).info.signs_beside_auth):
+        usual = replace(usual, public_keys=secrets(public_pem(_key(case.signing_key))))
+    return replace(usual, **settings)
+
+
+def _key(kind: str) -> RSAPrivateKey | Ed25519PrivateKey:
+    return rsa_key() if kind == "rsa" else ed25519_key()
 
 
 def make(provider: str, **settings: Any) -> Provider:
@@ -133,7 +123,8 @@ def problem(provider: str, **settings: Any) -> tuple[str, str]:
 
 
 def signing_key(provider: Provider) -> bytes | None:
-    return private_pem(rsa_key()) if provider.info.name == "aws-sns" else None
+    kind = CASES[provider.info.name].signing_key
+    return None if kind is None else private_pem(_key(kind))
 
 
 @cache
