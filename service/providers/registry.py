@@ -9,6 +9,7 @@ from service.providers.base import Provider, SourceProblem
 from service.settings.model import Source
 
 PROVIDERS: dict[str, str] = {
+    "aws-eventbridge": "service.providers.aws_eventbridge:AwsEventBridge",
     "aws-sns": "service.providers.aws_sns:AwsSns",
     "backblaze-b2": "service.providers.backblaze_b2:BackblazeB2",
     "basic": "service.providers.plain_credentials:Basic",
