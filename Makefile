@@ -5,7 +5,7 @@
 #   make run         the relay with ./relay.yaml
 #   make check       lint, types and import contracts alone
 #   make docs        the page of providers, made from the code
-#   make bench       durable acks a second beside a bare Starlette endpoint, in one run
+#   make bench       what one event costs, for each provider; durable acks a second beside a bare Starlette endpoint
 #   make lock        brings the lock files up to date (installs uv into a scratch environment)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -52,6 +52,7 @@ docs: $(VENV)/runtime
 	mv service/providers/README.md.new service/providers/README.md
 
 bench: $(VENV)/dev
+	$(BIN)/python tests/benchmarks/events.py
 	$(BIN)/python tests/benchmarks/acks.py $(ARGS)
 
 lock:

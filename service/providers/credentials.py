@@ -9,6 +9,7 @@ import hmac
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 from urllib.parse import parse_qsl, unquote_plus, urlencode
 
@@ -171,7 +172,8 @@ class StaticCredential:
             raise Refused("capability_for_another_source")
 
 
-def _serializer(secrets: Sequence[str]) -> URLSafeSerializer:
+@lru_cache(maxsize=64)
+def _serializer(secrets: tuple[str, ...]) -> URLSafeSerializer:
     # itsdangerous tries keys newest last and signs with the last one; relay.yaml lists the newest first.
     return URLSafeSerializer(
         list(reversed(secrets)),
@@ -182,4 +184,4 @@ def _serializer(secrets: Sequence[str]) -> URLSafeSerializer:
 
 def make_capability(source: str, secrets: Sequence[str]) -> str:
     """The last path segment of a capability URL for `source`, signed with the first of its secrets."""
-    return str(_serializer(secrets).dumps(source))
+    return str(_serializer(tuple(secrets)).dumps(source))

@@ -24,6 +24,7 @@ _SIGNATURE = "sanity-webhook-signature"
 _HEADER = re.compile(r"t=([0-9]{13}),v1=([A-Za-z0-9_-]{43})")  # one signature, unpadded; milliseconds, never seconds
 
 _OLD = ("old", "before", "previous")  # what projections call the value before the change
+_SET_APART = frozenset({*_OLD, "new"})
 _DRAFTS = "drafts."  # https://www.sanity.io/docs/content-lake/drafts
 
 _KINDS = {"create": AssetKind.CREATED, "update": AssetKind.UPDATED, "delete": AssetKind.DELETED}
@@ -131,7 +132,7 @@ def _kind(document: dict[str, Any], headers: Mapping[str, str]) -> AssetKind:
 def _asset_event(
     document: dict[str, Any], kind: AssetKind, place: Place, headers: Mapping[str, str]
 ) -> AssetEvent | Ignored:
-    current, old = _current(document, place), Images.of(place, [document.get(key) for key in _OLD])
+    current, old = _current(document, place), Images.of(place, [document[key] for key in _OLD if key in document])
     own_id = json_body.text(document, "_id") or headers.get("sanity-document-id")
     if kind is AssetKind.DELETED and own_id is not None and own_id.startswith(_DRAFTS):
         return Ignored("a draft was published or discarded")
@@ -155,7 +156,7 @@ def _asset_event(
 
 def _current(document: dict[str, Any], place: Place) -> Images:
     """What the document shows now: `new`, where a projection gives it, and all else that is not the old value."""
-    rest = {key: value for key, value in document.items() if key not in (*_OLD, "new")}
+    rest = {key: value for key, value in document.items() if key not in _SET_APART}
     return Images.of(place, [document.get("new"), rest])
 
 

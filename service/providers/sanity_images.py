@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,11 @@ DATASET = re.compile(r"[a-z0-9~_-]{1,64}")
 HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?")
 
 # https://www.sanity.io/docs/apis-and-sdks/presenting-images
+_NAMES = ("image-", "https://", "http://")  # what an image's name begins with
 _IMAGE_ID = re.compile(r"image-([A-Za-z0-9_]{24,40})-([0-9]{1,6}x[0-9]{1,6})-([a-z0-9]{1,8})")
 # An object of another type is a document or a block of text, whose `url` leads to a page rather than an image.
 _IMAGE_TYPES = (None, "image", ASSET_TYPE)
-_IMAGE_KEYS = ("url", "asset", "image")
+_IMAGE_KEYS = (None, "url", "asset", "image")  # an item of a list stands where the list does
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ class Images:
     @classmethod
     def of(cls, place: Place, part: Any) -> Images:
         """Every image in a part of a document, in order, each once."""
-        names = dict.fromkeys(_found(part, place, image=True))
+        names: dict[str, None] = {}
+        _collect([(None, part)], place, names, image=True)
         return cls(tuple(names)[:MAX_IMAGES])
 
     @property
@@ -70,25 +72,30 @@ class Images:
         return bool(self.names)
 
 
-def _found(value: Any, place: Place, image: bool) -> Iterator[str]:
-    """`image`: `value` stands where an image is expected, so that it counts if it is a URL of any host."""
-    if isinstance(value, str):
-        if _IMAGE_ID.fullmatch(value):
-            yield place.url(value) or value
-        elif json_body.is_url(value) and (image or value.startswith(f"https://{place.host}/images/")):
-            yield value
-    elif isinstance(value, list):
-        for child in value:
-            yield from _found(child, place, image)
-    elif isinstance(value, dict):
-        yield from _found_in_object(value, place, image)
+def _collect(children: Iterable[tuple[str | None, Any]], place: Place, names: dict[str, None], *, image: bool) -> None:
+    """Children with their keys, None in a list. `image`: their parent stands where an image is expected."""
+    for key, child in children:
+        if isinstance(child, str):
+            if child.startswith(_NAMES):
+                _collect_name(child, place, names, image=image and key in _IMAGE_KEYS)
+        elif isinstance(child, dict):
+            expected = image and key in _IMAGE_KEYS and child.get("_type") in _IMAGE_TYPES
+            _collect(_members(child, names, image=expected), place, names, image=expected)
+        elif isinstance(child, list):
+            _collect([(None, one) for one in child], place, names, image=image and key in _IMAGE_KEYS)
 
 
-def _found_in_object(value: Mapping[str, Any], place: Place, image: bool) -> Iterator[str]:
-    image = image and value.get("_type") in _IMAGE_TYPES
-    url = json_body.text(value, "url")
-    if image and url is not None and _IMAGE_ID.fullmatch(json_body.text(value, "_id") or ""):
-        yield url  # an asset says itself where it is served: nothing is to be computed from its id
-        value = {key: child for key, child in value.items() if key not in ("_id", "url")}
-    for key, child in value.items():
-        yield from _found(child, place, image and key in _IMAGE_KEYS)
+def _collect_name(value: str, place: Place, names: dict[str, None], *, image: bool) -> None:
+    """An image where one is expected may be a URL of any host."""
+    if _IMAGE_ID.fullmatch(value):
+        names[place.url(value) or value] = None
+    elif json_body.is_url(value) and (image or value.startswith(f"https://{place.host}/images/")):
+        names[value] = None
+
+
+def _members(value: dict[str, Any], names: dict[str, None], *, image: bool) -> Iterable[tuple[str, Any]]:
+    url = json_body.text(value, "url") if image else None
+    if url is None or not _IMAGE_ID.fullmatch(json_body.text(value, "_id") or ""):
+        return value.items()
+    names[url] = None  # an asset says itself where it is served: nothing is to be computed from its id
+    return [(key, child) for key, child in value.items() if key not in ("_id", "url")]
