@@ -17,6 +17,7 @@ PROVIDERS: dict[str, str] = {
     "bunny-stream": "service.providers.bunny_stream:BunnyStream",
     "capability-url": "service.providers.plain_credentials:CapabilityUrl",
     "ceph-rgw": "service.providers.ceph_rgw:CephRgw",
+    "cloudflare-r2": "service.providers.cloudflare_r2:CloudflareR2",
     "cloudflare-stream": "service.providers.cloudflare_stream:CloudflareStream",
     "cloudinary": "service.providers.cloudinary:Cloudinary",
     "contentful": "service.providers.contentful:Contentful",
