@@ -21,6 +21,31 @@ Count = Annotated[int, Meta(ge=1)]
 Days = Annotated[int, Meta(ge=1, le=3650)]
 
 
+class Jwt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whose signed bearer token lets in: with `email` it is Google's, with `tenant` Microsoft Entra's, else any."""
+
+    audience: Annotated[str | None, Meta(description="The token's `aud`, exactly: what it was made for.")] = None
+    issuer: Annotated[str | None, Meta(description="The token's `iss`, exactly; the presets know their own.")] = None
+    email: Annotated[str | None, Meta(description="Google: the service account that sends, verified by Google.")] = None
+    tenant: Annotated[str | None, Meta(description="Entra: the id (GUID) of the tenant that issues the token.")] = None
+    app_id: Annotated[str | None, Meta(description="Entra: the id (GUID) of the application that sends.")] = None
+    role: Annotated[str | None, Meta(description="Entra: the role that the application was given.")] = None
+    jwks_url: Annotated[
+        str | None, Meta(description="Where the issuer publishes its keys; elsewhere than the presets' only.")
+    ] = None
+    subject: Annotated[str | None, Meta(description="The token's `sub`, exactly.")] = None
+    claims: Annotated[dict[str, str], Meta(description="More claims and the text that each must have.")] = field(
+        default_factory=dict
+    )
+    algorithms: Annotated[
+        list[Literal["RS256", "PS256", "ES256", "EdDSA"]], Meta(description="What may sign; RS256 if left out.")
+    ] = field(default_factory=list)
+    max_lifetime: Annotated[float, Meta(ge=60, description="Longest life of a token in seconds.")] = 86_400.0
+    body_hash_claim: Annotated[
+        str | None, Meta(description="The claim that holds the body's SHA-256, in hex or base64.")
+    ] = None
+
+
 class Auth(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a source proves itself where its provider offers a choice: exactly one of these."""
 
@@ -31,6 +56,7 @@ class Auth(Struct, frozen=True, kw_only=True, omit_defaults=True):
     capability: Annotated[
         Literal[True] | None, Meta(description="A secret URL made by `image-relay url`, signed with the first secret.")
     ] = None
+    jwt: Annotated[Jwt | None, Meta(description="`Authorization: Bearer` with a token that somebody signed.")] = None
 
 
 class Hmac(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -150,7 +150,7 @@ def test_what_a_refusal_asks_for(kind: str, challenge: str | None) -> None:
 
 @pytest.mark.parametrize("auth", [Auth(), Auth(header="a", query="b"), Auth(basic="a", capability=True)])
 def test_exactly_one_scheme_is_chosen(auth: Auth) -> None:
-    with pytest.raises(ValueError, match="give exactly one of header, query, basic, bearer, capability"):
+    with pytest.raises(ValueError, match="give exactly one of header, query, basic, bearer, capability, jwt"):
         auth_kind(auth)
     with pytest.raises(SourceProblem) as found:
         build(NAME, Source(provider="sanity", auth=auth, secrets=[Secret("fake")]))
