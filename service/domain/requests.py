@@ -69,7 +69,8 @@ class Authentic:
 class Verified:
     """A request that proved its sender. Only `service.providers.verification` makes one.
 
-    `headers` holds the provider's allow-listed headers alone: no credential survives into here.
+    `headers` holds the provider's allow-listed headers alone, and a secret within the body is blotted out: no
+    credential survives into here.
     """
 
     source: str

@@ -79,7 +79,6 @@ class Pipeline:
     def receipt(self, request: RawRequest, verified: Verified, notification: Notification) -> NewReceipt:
         """The receipt of a request that was read. Its status is final unless there are events to plan."""
         status, reason = _status(notification)
-        body = self.provider.stored_body(request.body)
         return NewReceipt(
             id=new_id("rcp", verified.received_at),
             source=self.name,
@@ -89,8 +88,8 @@ class Pipeline:
             method=request.method,
             path=self._stored_path(request),
             headers=verified.headers,
-            body=body,
-            body_bytes=len(body),
+            body=verified.body,
+            body_bytes=len(verified.body),
             received_at=verified.received_at,
             signed_at=verified.signed_at,
             dedupe=_dedupe(verified, notification.event_id),
@@ -98,7 +97,6 @@ class Pipeline:
 
     def unreadable(self, request: RawRequest, verified: Verified, error: Unreadable) -> NewReceipt:
         """The receipt of a genuine request whose body says nothing: whole, for whoever finds out why."""
-        body = self.provider.stored_body(request.body)
         return NewReceipt(
             id=new_id("rcp", verified.received_at),
             source=self.name,
@@ -108,8 +106,8 @@ class Pipeline:
             method=request.method,
             path=self._stored_path(request),
             headers=verified.headers,
-            body=body,
-            body_bytes=len(body),
+            body=verified.body,
+            body_bytes=len(verified.body),
             received_at=verified.received_at,
             signed_at=verified.signed_at,
         )

@@ -41,7 +41,7 @@ class CephRgw(S3Webhook):
     )
 
     def __init__(self, name: str, source: Source) -> None:
-        if source.auth is None:
+        if source.auth is None and not source.unverified:
             raise SourceProblem("auth", "a gateway signs nothing: choose `basic: USER` or `query: NAME`")
         super().__init__(name, source)
 

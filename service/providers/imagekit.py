@@ -52,8 +52,12 @@ class ImageKit(Provider):
         super().__init__(name, source)
         # The SDKs hand base64(secret) to the Standard Webhooks library: the key is the whole text, `whsec_` and all.
         keys = [Secret(base64.b64encode(secret.encode()).decode()) for secret in source.secrets]
+        tolerance = None if source.unverified else self.tolerance
         self._standard = StandardWebhooks(
-            name, Source(provider=StandardWebhooks.info.name, secrets=keys, tolerance=self.tolerance)
+            name,
+            Source(
+                provider=StandardWebhooks.info.name, secrets=keys, tolerance=tolerance, unverified=source.unverified
+            ),
         )
 
     def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:

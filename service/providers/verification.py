@@ -18,7 +18,7 @@ def verify(provider: Provider, request: RawRequest, now: datetime, key: bytes | 
         source=provider.name,
         scheme=authentic.scheme,
         headers=request.header_map(provider.info.stored_headers | _ALWAYS_KEPT),
-        body=request.body,
+        body=provider.stored_body(request.body),
         received_at=now,
         signed_at=authentic.signed_at,
     )

@@ -95,6 +95,20 @@ def test_a_socket_left_behind_is_replaced_and_one_in_use_is_not(tmp_path: Path, 
         assert path.exists()
 
 
+def test_an_unverified_source_is_warned_of_wherever_an_operator_looks(
+    tmp_path: Path, vercel: tuple[FakeVercel, str]
+) -> None:
+    fake, url = vercel
+    write_config(tmp_path, url, sources="site: {provider: plain, unverified: true, settle: 0}\n")
+    with relay(tmp_path) as process, httpx.Client(base_url=process.address) as http:
+        warning = "whoever knows the URL can have images purged: only behind something that verifies"
+        assert f"sources.site.unverified: {warning}" in process.output
+        report = http.get("/readyz")
+        assert (report.status_code, report.json()["warnings"]) == (200, [f"source site is unverified: {warning}"])
+        assert http.post("/hooks/site", content=replaced("1", "https://img.example.com/1.jpg")).status_code == 200
+        eventually(lambda: images(fake) == ["https://img.example.com/1.jpg"])
+
+
 def test_a_second_signal_does_not_wait_for_the_call(tmp_path: Path, vercel: tuple[FakeVercel, str]) -> None:
     fake, url = vercel
     fake.script(Answer(status="hang", seconds=60, times=1))

@@ -245,3 +245,37 @@ async def test_a_real_connection() -> None:
     async with Network.open() as one:
         with pytest.raises(KeyUnavailable):
             await one.confirm(url)
+
+
+async def test_keys_are_fetched_again_at_most_once_a_minute() -> None:
+    publisher = Publisher()
+    async with opened(publisher) as one:
+        await one.key(URL, NOW)
+        publisher.body = b"the next"
+        assert await one.newer_key(URL, at(59)) is None
+        assert publisher.asked == [URL]
+        assert await one.newer_key(URL, at(60)) == b"the next"
+        assert await one.newer_key(URL, at(61)) is None
+        assert await one.key(URL, at(62)) == b"the next"
+        assert publisher.asked == [URL, URL]
+
+
+async def test_a_publisher_that_fails_to_give_newer_keys_keeps_its_old_ones() -> None:
+    publisher = Publisher()
+    async with opened(publisher) as one:
+        await one.key(URL, NOW)
+        publisher.status = 503
+        for moment in (60, 69):
+            with pytest.raises(KeyUnavailable, match=r"keys\.example cannot be fetched again: it answered 503"):
+                await one.newer_key(URL, at(moment))
+        assert publisher.asked == [URL, URL], "it is not asked again at once"
+        assert await one.key(URL, at(70)) == b"a key"
+
+
+async def test_newer_keys_of_an_unknown_url_count_as_new() -> None:
+    publisher = Publisher()
+    async with opened(publisher) as one:
+        for number in range(10):
+            await one.newer_key(f"{URL}{number}", NOW)
+        with pytest.raises(KeyUnavailable, match="too many new keys were asked for"):
+            await one.newer_key(URL, NOW)

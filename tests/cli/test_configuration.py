@@ -78,6 +78,21 @@ def test_check_warns_and_is_content(bare: Relay) -> None:
     assert len(document["warnings"]) == len(warnings)
 
 
+def test_check_warns_of_what_nobody_verifies(bare: Relay) -> None:
+    bare.write(
+        "projects: {shop: {project: my-shop, token: fake-fake-fake-token}}\n"
+        "sources:\n"
+        "  cms: {provider: ghost, unverified: true}\n"
+    )
+    done = bare.run("check")
+    warning = "whoever knows the URL can have images purged: only behind something that verifies"
+    assert (done.code, done.err.splitlines()) == (0, [f"Warning: relay.yaml:3: sources.cms.unverified: {warning}"])
+    bare.write("projects: {shop: {project: my-shop}}\nsources: {cms: {provider: plain}}\n")
+    done = bare.run("check")
+    assert done.code == 1
+    assert "sources.cms.auth: is missing: choose a credential, or spell `unverified: true`" in done.err
+
+
 def test_check_in_json_when_it_is_wrong(bare: Relay) -> None:
     bare.write("oops: 1\nprojects: {}\n")
     done = bare.run("check", "--json")

@@ -80,6 +80,11 @@ async def test_the_report(store: Store, dispatcher: Dispatcher, board: Board | N
     assert found.ready is (report.reasons == ())
 
 
+async def test_what_the_configuration_warns_of_is_always_there() -> None:
+    found = await Health(Store(), Dispatcher(), Board(held("shop")), standing=["source cms is unverified"]).check()
+    assert found == Report((), ("source cms is unverified", "project shop is on hold: 403 Forbidden"))
+
+
 async def test_a_store_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "_PING_SECONDS", 0.01)
     report = await Health(Store(hangs=True), Dispatcher()).check()

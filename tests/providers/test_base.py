@@ -10,6 +10,7 @@ import pytest
 from support.senders import AUTHS, CASES, NAME, NOW, PROVIDERS, SECRETS, make, problem, secrets, signed, source
 
 from service.domain.errors import Refused
+from service.domain.requests import RawRequest
 from service.providers.base import SourceProblem, refuse_stale
 from service.providers.registry import PROVIDERS as REGISTERED
 from service.providers.registry import build, provider_class
@@ -29,6 +30,9 @@ OPTIONS: Mapping[str, Any] = {
     "cloud_name": "c",
     "hmac": Hmac(header="X-Signature"),
 }
+
+# Credentials by their very name, and those that would confirm a stranger's subscription.
+ALWAYS_VERIFIED = ("aws-sns", "basic", "bearer", "capability-url", "header")
 
 
 def test_every_registered_provider_is_tested() -> None:
@@ -95,6 +99,23 @@ def test_a_credential_leaves_nothing_to_what_signatures_need(name: str, option: 
 
 def test_amazon_s_signature_is_looked_at_beside_a_credential() -> None:
     assert make("aws-sns", auth=AUTHS["capability"], secrets=secrets("fake"), tolerance=60.0).tolerance == 60
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_a_source_that_says_so_takes_what_anybody_sends(name: str) -> None:
+    settings: dict[str, Any] = {"secrets": [], "public_keys": [], "auth": None, "unverified": True}
+    if name in ALWAYS_VERIFIED:
+        assert problem(name, **settings)[0] == "unverified"
+        return
+    provider = make(name, **settings)
+    request = RawRequest.of("POST", "/hooks/hook", signed(provider).headers, signed(provider).body)
+    found = verify(provider, request, NOW)
+    assert (found.scheme, found.signed_at) == ("unverified", None)
+    assert provider.read(found).events
+    for option, value in (("secrets", secrets("fake")), ("auth", AUTHS["capability"]), ("tolerance", 60.0)):
+        key, message = problem(name, **settings | {option: value})
+        assert key in ("unverified", option)
+        assert key == option or message == f"and `{option}` contradict each other: give one of them"
 
 
 @pytest.mark.parametrize("name", PROVIDERS)

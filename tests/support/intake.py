@@ -74,6 +74,10 @@ class FakeNetwork:
 
     async def newer_key(self, url: str, now: datetime) -> bytes | None:
         self.refetched.append(url)
+        if url in self.broken:
+            raise KeyUnavailable("it answered 500")
+        if url in self.newer:
+            self.keys[url] = self.newer[url]
         return self.newer.get(url)
 
     async def confirm(self, url: str) -> None:
