@@ -46,6 +46,7 @@ PROVIDERS: dict[str, str] = {
     "transloadit": "service.providers.transloadit:Transloadit",
     "uploadcare": "service.providers.uploadcare:Uploadcare",
     "vercel-blob": "service.providers.vercel_blob:VercelBlob",
+    "wasabi": "service.providers.wasabi:Wasabi",
     "webflow": "service.providers.webflow:Webflow",
 }
 
