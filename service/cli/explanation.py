@@ -16,7 +16,7 @@ from service.domain.events import AssetEvent, Confirmation, Notification
 from service.domain.memory import AssetMemory
 from service.domain.purges import Action, PlannedPurge, ReceiptStatus
 from service.domain.receipts import PlannedEvent, verdict
-from service.domain.requests import RawRequest, Verified
+from service.domain.requests import Greeting, RawRequest, Verified
 from service.ingest.pipeline import Pipeline
 from service.providers.credentials import CAPABILITY_HEADER
 from service.providers.verification import restore
@@ -58,6 +58,8 @@ def explain(
 ) -> Explanation:
     """`judge` is off where nothing was given that verification could look at. `key` is the sender's published key."""
     try:
+        if (greeting := pipeline.provider.greeting(request, now)) is not None:
+            return _handshake(pipeline, greeting)
         verified, skipped = _verified(pipeline, request, now, judge=judge, key=key)
     except Refused as error:
         return Explanation(
@@ -89,6 +91,17 @@ def explain(
     if explanation.reason is None:
         explanation.reason = explanation.status_reason
     return explanation
+
+
+def _handshake(pipeline: Pipeline, greeting: Greeting) -> Explanation:
+    return Explanation(
+        source=pipeline.name,
+        provider=pipeline.provider.info.name,
+        verified=None,
+        reason=f"a handshake, answered {greeting.status}: {greeting.reason}",
+        status=ReceiptStatus.IGNORED,
+        status_reason="a handshake is no webhook",
+    )
 
 
 def _verified(

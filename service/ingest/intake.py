@@ -95,7 +95,7 @@ class Intake:
         await self._inbox.keep(receipt, 0)  # the count bounds refused requests alone
         self._watch.store_works()
         return Answer(
-            status=400,
+            status=pipeline.provider.info.unreadable_status,
             verdict=ReceiptStatus.UNREADABLE,
             receipt=receipt.id,
             reason=error.reason,

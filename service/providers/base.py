@@ -66,6 +66,7 @@ class Info:
     place of its own signature, or beside it where `signs_beside_auth`. `stored_headers` (lower-case) is the allow-list
     of headers that are kept; it holds no credential. `options` are the source settings only this kind of provider
     reads. `handshake_methods` are HTTP's methods beside POST with which the vendor asks whether somebody is here.
+    `unreadable_status` answers a genuine body that says nothing: 200 for senders that switch themselves off on errors.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Info:
     signs_beside_auth: bool = False
     needs_secret: bool = True
     success_status: int = 200
+    unreadable_status: int = 400
     handshake_methods: tuple[str, ...] = ()
     guide: Guide | None = None
 

@@ -25,7 +25,9 @@ ONE, TWO = "https://keys.example/1", "https://keys.example/2"
 class Shaking(Keyed):
     """Names its keys in `x-key-url`, several by commas; greets, challenges, and puts its secret into the body."""
 
-    info: ClassVar[Info] = replace(Keyed.info, name="shaking", handshake_methods=("GET", "HEAD"), success_status=200)
+    info: ClassVar[Info] = replace(
+        Keyed.info, name="shaking", handshake_methods=("GET", "HEAD"), success_status=200, unreadable_status=200
+    )
 
     def greeting(self, request: RawRequest, now: datetime) -> Greeting | None:
         match request.path.partition("?")[2]:
@@ -99,6 +101,14 @@ async def test_a_challenge_is_verified_stored_and_answered_each_time(started: Re
     receipt = await started.only(ReceiptStatus.TEST)
     assert (receipt.reason, receipt.deliveries) == ("asks for 42", 2)
     assert (await post(started, b"challenge", x_signature="forged")).status == 401
+
+
+async def test_a_sender_that_would_switch_itself_off_is_told_that_all_is_well(started: Relay) -> None:
+    with capture_logs() as lines:
+        told = await post(started, b"what is that")
+    receipt = await started.only(ReceiptStatus.UNREADABLE)
+    assert (told.status, told.json) == (200, {"receipt": receipt.id, "status": "unreadable"})
+    assert [(line["status"], line["verdict"]) for line in lines] == [(200, "unreadable")]
 
 
 async def test_an_unknown_key_id_has_the_keys_fetched_once_more(started: Relay) -> None:
