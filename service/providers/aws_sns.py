@@ -17,7 +17,7 @@ from service.domain.events import Confirmation, Ignored, Notification, TestPing
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
 from service.providers.base import Info, Provider, Sample, SourceProblem, refuse_stale
-from service.providers.keys import certificate_key, load_rsa_keys, rsa_private_key
+from service.providers.keys import certificate_key, pinned_rsa_keys, rsa_private_key
 from service.providers.plain_payload import plain_event
 from service.providers.s3_records import bases_of, read_records
 from service.providers.signatures import from_base64, rsa_signature, rsa_verifies, utc_time
@@ -75,7 +75,7 @@ class AwsSns(Provider):
         self._topics = _topics(source)
         self._emulator = _emulator(source)
         self._bases = bases_of(source)
-        self._public_keys = _public_keys(source)
+        self._public_keys = pinned_rsa_keys(source)
 
     @classmethod
     def warnings(cls, source: Source) -> list[str]:
@@ -233,13 +233,6 @@ def _emulator(source: Source) -> Emulator | None:
         return None if source.emulator is None else Emulator.of(source.emulator)
     except ValueError as error:
         raise SourceProblem("emulator", str(error)) from None
-
-
-def _public_keys(source: Source) -> list[RSAPublicKey]:
-    try:
-        return [key for given in source.public_keys for key in load_rsa_keys(given.reveal())]
-    except ValueError as error:
-        raise SourceProblem("public_keys", f"not an RSA public key or certificate: {error}") from None
 
 
 def _published_key(pem: bytes | None, now: datetime) -> RSAPublicKey:

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -16,13 +16,10 @@ from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
 from service.providers.base import Info, Provider, Sample, SourceProblem, refuse_stale
-from service.providers.keys import load_rsa_keys, rsa_private_key
+from service.providers.keys import pinned_rsa_keys, rsa_private_key
 from service.providers.signatures import from_base64, rsa_pss_signature, rsa_pss_verifies
 from service.providers.timed_signature import TimedSignature
 from service.settings.model import Source
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 _RSA_SIGNATURE = "x-contentstack-request-signature"
 _HMAC_SIGNATURE = "x-contentstack-hmac-signature"
@@ -70,7 +67,7 @@ class Contentstack(Provider):
             raise SourceProblem(
                 "project_id", "the key signs for every stack of the region: give your stack's API key here"
             )
-        self._public_keys = _public_keys(source)
+        self._public_keys = pinned_rsa_keys(source)
 
     def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
         by_hmac = not self._public_keys or (self.source.secrets and request.header(_HMAC_SIGNATURE) is not None)
@@ -113,13 +110,6 @@ class Contentstack(Provider):
     @classmethod
     def samples(cls, now: datetime) -> Mapping[str, Sample]:
         return {event: _sample(event, now) for event in ("publish", "unpublish", "delete")}
-
-
-def _public_keys(source: Source) -> list[RSAPublicKey]:
-    try:
-        return [key for given in source.public_keys for key in load_rsa_keys(given.reveal())]
-    except ValueError as error:
-        raise SourceProblem("public_keys", f"not an RSA public key: {error}") from None
 
 
 def _rsa_signatures(value: str) -> list[bytes]:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from service.domain.errors import CommandFailed, Refused
+from service.providers.base import SourceProblem
+from service.settings.model import Source
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -35,7 +37,7 @@ def load_public_keys(value: str) -> list[PublicKey]:
 
     keys: list[PublicKey] = []
     try:
-        for key in _jwks(value) if value.lstrip().startswith("{") else _pem(value):
+        for key in _jwks(value) if value.lstrip().startswith("{") else pem_keys(value):
             if not isinstance(key, RSAPublicKey | Ed25519PublicKey):
                 raise ValueError("a key that is neither RSA nor Ed25519")
             keys.append(key)
@@ -57,6 +59,24 @@ def load_rsa_keys(value: str) -> list[RSAPublicKey]:
     return rsa
 
 
+def pinned_rsa_keys(source: Source) -> list[RSAPublicKey]:
+    """The RSA keys in a source's `public_keys`; SourceProblem where one is no such key."""
+    try:
+        return [key for given in source.public_keys for key in load_rsa_keys(given.reveal())]
+    except ValueError as error:
+        raise SourceProblem("public_keys", f"not an RSA public key or certificate: {error}") from None
+
+
+def published_rsa_keys(fetched: str | None) -> list[RSAPublicKey]:
+    """The RSA keys in what a sender publishes, PEM or JWKS; refused where there are none."""
+    if not fetched:
+        raise Refused("key_missing", "no key that the sender publishes was at hand")
+    try:
+        return load_rsa_keys(fetched)
+    except ValueError as error:
+        raise Refused("key_unreadable", f"what was published is not an RSA key: {error}") from None
+
+
 def load_ed25519_keys(value: str) -> list[Ed25519PublicKey]:
     """As `load_public_keys`, and every one is Ed25519."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -68,7 +88,8 @@ def load_ed25519_keys(value: str) -> list[Ed25519PublicKey]:
     return ed25519
 
 
-def _pem(value: str) -> Iterator[object]:
+def pem_keys(value: str) -> Iterator[object]:
+    """The keys in PEM public keys and certificates, of whatever kind."""
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
     from cryptography.x509 import load_pem_x509_certificate
 
@@ -137,7 +158,7 @@ def rsa_private_key(pem: bytes) -> RSAPrivateKey:
     """The RSA private key in a PEM file without password; CommandFailed otherwise."""
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-    key = _private_key(pem)
+    key = private_key(pem)
     if not isinstance(key, RSAPrivateKey):
         raise CommandFailed("the signing key is not an RSA private key")
     return key
@@ -153,13 +174,14 @@ def ed25519_private_key(value: bytes) -> Ed25519PrivateKey:
             return Ed25519PrivateKey.from_private_bytes(raw[:32])  # Svix's server appends the public half
         except ValueError:
             raise CommandFailed("the signing key is no whsk_… key") from None
-    key = _private_key(value)
+    key = private_key(value)
     if not isinstance(key, Ed25519PrivateKey):
         raise CommandFailed("the signing key is not an Ed25519 private key")
     return key
 
 
-def _private_key(pem: bytes) -> object:
+def private_key(pem: bytes) -> object:
+    """The private key in a PEM file without password, of whatever kind; CommandFailed otherwise."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 

@@ -9,6 +9,7 @@ from service.providers.base import Provider, SourceProblem
 from service.settings.model import Source
 
 PROVIDERS: dict[str, str] = {
+    "adobe-io-events": "service.providers.adobe_io_events:AdobeIoEvents",
     "aws-eventbridge": "service.providers.aws_eventbridge:AwsEventBridge",
     "aws-sns": "service.providers.aws_sns:AwsSns",
     "backblaze-b2": "service.providers.backblaze_b2:BackblazeB2",
@@ -48,6 +49,7 @@ PROVIDERS: dict[str, str] = {
     "vercel-blob": "service.providers.vercel_blob:VercelBlob",
     "wasabi": "service.providers.wasabi:Wasabi",
     "webflow": "service.providers.webflow:Webflow",
+    "woocommerce": "service.providers.woocommerce:WooCommerce",
 }
 
 
