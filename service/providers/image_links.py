@@ -26,6 +26,13 @@ def image_urls(document: Any, prefixes: tuple[str, ...] = ()) -> tuple[str, ...]
     return tuple(islice(found, MAX_IMAGES))
 
 
+def product_images(product: Any) -> tuple[str, ...]:
+    """The `src` of a shop's product: of its one `image`, then of all its `images`."""
+    images = (json_body.dig(product, "image"), *json_body.array(product, "images"))
+    given = (json_body.text(image, "src") for image in images)
+    return tuple(dict.fromkeys(url for url in given if json_body.is_url(url) and url is not None))
+
+
 def _links(value: Any) -> Iterator[str]:
     """Strings that are URLs as a whole, and the `src` of what is HTML."""
     if isinstance(value, str):

@@ -17,6 +17,7 @@ from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
 from service.providers.base import Info, Provider, Sample
+from service.providers.image_links import product_images
 from service.providers.signatures import from_base64, hmac_sha256, matches_any
 
 _USUAL, _EVENTS = "x-shopify-", "shopify-"  # the latter names the headers of the newer kind of subscriptions, "events"
@@ -103,7 +104,7 @@ def _asset_event(resource: str, action: str, payload: dict[str, Any], request: V
     resource_id = json_body.scalar(payload, "id")
     if resource_id is None:
         raise Unreadable(f"the {resource} has no id; does the subscription's include_fields leave it out?")
-    urls = _image_urls(payload)
+    urls = product_images(payload)
     kind = _KINDS.get(action, AssetKind.UPDATED)
     if kind.gone and urls:
         kind = AssetKind.UPDATED
@@ -113,12 +114,6 @@ def _asset_event(resource: str, action: str, payload: dict[str, Any], request: V
         urls=urls,
         occurred_at=request.received_at if kind.gone else json_body.moment(payload, "updated_at"),
     )
-
-
-def _image_urls(payload: dict[str, Any]) -> tuple[str, ...]:
-    images = (payload.get("image"), *json_body.array(payload, "images"))
-    given = (json_body.text(image, "src") for image in images)
-    return tuple(dict.fromkeys(url for url in given if url is not None and json_body.is_url(url)))
 
 
 def _event_id(request: Verified) -> str | None:
