@@ -19,6 +19,7 @@ import psutil
 import pytest
 from support.stored import NOW, Rules, at, event, receipt
 
+import service.store.group_writer
 import service.store.sqlite
 import service.store.sqlite_file
 from service.domain.errors import StoreUnavailable
@@ -217,7 +218,7 @@ async def test_a_request_that_went_away_is_stored_nevertheless(engine: SqliteEng
 
 
 async def test_more_than_may_wait_is_told_to_come_back(engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service.store.sqlite, "_WAITING", 3)
+    monkeypatch.setattr(service.store.group_writer, "WAITING", 3)
     results = await together(engine, *(note(f"n{number}") for number in range(4)))
     assert [type(one) for one in results] == [int, int, StoreUnavailable, StoreUnavailable]
     assert await engine.write(note("later")) == 1
@@ -373,7 +374,7 @@ async def test_a_lock_held_for_too_long_fails_all_who_wait_at_once_and_heals(
     engine: SqliteEngine, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await engine.write(lambda tx: tx.connection.execute("PRAGMA busy_timeout=50"))
-    monkeypatch.setattr(service.store.sqlite, "_GROUP", 2)
+    monkeypatch.setattr(service.store.group_writer, "GROUP", 2)
     with held(path):
         results = await asyncio.gather(
             *(engine.write(note(f"n{number}")) for number in range(20)), return_exceptions=True
@@ -506,8 +507,8 @@ def test_a_loop_that_is_closed_before_the_store_ends_its_thread(path: Path) -> N
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
     gate.opened.set()
-    engine._thread.join(10)
-    assert not engine._thread.is_alive()
+    engine._writer._thread.join(10)
+    assert not engine._writer._thread.is_alive()
     engine._shut()
 
 

@@ -1,0 +1,229 @@
+"""One thread that commits what waits together: one transaction, and one sync to disk, for many requests."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from service.domain.errors import StoreUnavailable
+from service.store.engine import Tx
+
+T = TypeVar("T")
+
+GROUP = 128
+"""Jobs a transaction takes at most: bounds how long the first of them waits."""
+
+WAITING = 2000
+"""Jobs that may wait; a request beyond them is told to come back, memory stays bounded."""
+
+_ATTEMPTS = 5  # at a transaction that another process's got in the way of
+
+
+class Connection(Protocol):
+    """A database as the writing thread sees it; used by that thread alone once it has started."""
+
+    def begin(self) -> Tx:
+        """A new transaction, on a new connection where there is none; raises whatever is wrong."""
+        ...
+
+    def commit(self) -> None:
+        """End the transaction, on disk when this returns."""
+        ...
+
+    def roll_back(self) -> None:
+        """Back to a connection without a transaction, or to none; never raises."""
+        ...
+
+    def drop(self) -> None:
+        """Let go of the connection."""
+        ...
+
+    def of_the_job(self, error: Exception) -> bool:
+        """Whether a job brought this error upon itself, and the others of its group are not to blame."""
+        ...
+
+    def in_the_way(self, error: Exception, /) -> bool:
+        """Whether another process's transaction was in the way, and the same may work at once."""
+        ...
+
+    def trouble(self, error: Exception) -> StoreUnavailable:
+        """What an error of the database's own says to whoever waits."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Job(Generic[T]):
+    work: Callable[[Tx], T]
+    future: asyncio.Future[T]
+    result: T | None = None
+    error: Exception | None = None
+
+    def resolve(self) -> None:
+        if self.future.cancelled():  # its request has gone away; what was committed stays committed
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)  # type: ignore[arg-type]  # set whenever error is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a transaction did not come about. `job` is whose own error it was; `begun` tells whether it got that far,
+    `in_the_way` whether it may work at once."""
+
+    error: Exception
+    job: _Job[Any] | None
+    begun: bool
+    in_the_way: bool = False
+
+
+@dataclass(slots=True)
+class WriterStats:
+    """How well commits are shared, and how much waits for one."""
+
+    commits: int = 0
+    jobs: int = 0
+    failures: int = 0
+    waiting: int = 0
+
+
+class GroupWriter:
+    """Runs jobs in shared transactions. Every method but `join` is for the loop that made it."""
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        self.stats = WriterStats()
+        self._connection = connection
+        self._gathered: list[_Job[Any]] = []
+        self._queue: queue.SimpleQueue[Sequence[_Job[Any]] | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to work; from here on the connection is the thread's."""
+        self._thread.start()
+
+    async def write(self, job: Callable[[Tx], T]) -> T:
+        """Run a job in a transaction that it may share with others, and return once that is on disk."""
+        if self.stats.waiting >= WAITING:
+            raise StoreUnavailable("too much is waiting for the disk")
+        entry: _Job[T] = _Job(job, self._loop.create_future())
+        self.stats.waiting += 1
+        if not self._gathered:
+            # After all that is ready to run now: the thread is woken once, and commits once, for what that brings.
+            self._loop.call_soon(self._pass_on)
+        self._gathered.append(entry)
+        return await entry.future
+
+    def finish(self) -> None:
+        """Take no more; `join` returns when what waits is done."""
+        self._pass_on()
+        self._queue.put(None)
+
+    def join(self) -> None:
+        """Wait for the end of the thread: for another thread than the loop's."""
+        self._thread.join()
+
+    def _pass_on(self) -> None:
+        jobs, self._gathered = self._gathered, []
+        for start in range(0, len(jobs), GROUP):
+            self._queue.put(jobs[start : start + GROUP])
+
+    def _run(self) -> None:
+        while jobs := self._next_jobs():
+            failure = self._commit(jobs)
+            if failure is not None:  # no transaction could even be begun: whoever waits has waited long enough
+                rest = self._waiting_jobs(WAITING)
+                _fail(rest, failure)
+                jobs += rest
+            self._hand_back(jobs)
+
+    def _next_jobs(self) -> list[_Job[Any]]:
+        """Waits for jobs and takes those behind them along; none at the end."""
+        first = None if self._ended else self._queue.get()
+        return [] if first is None else [*first, *self._waiting_jobs(GROUP - len(first))]
+
+    def _waiting_jobs(self, limit: int) -> list[_Job[Any]]:
+        jobs: list[_Job[Any]] = []
+        while len(jobs) < limit and not self._ended and not self._queue.empty():
+            more = self._queue.get()
+            if more is None:
+                self._ended = True
+            else:
+                jobs += more
+        return jobs
+
+    def _commit(self, jobs: Sequence[_Job[Any]]) -> Exception | None:
+        """All in one transaction, but those that fail by themselves; the error where none could be begun."""
+        left = list(jobs)
+        while left:
+            failure = self._transaction(left)
+            if failure is None:
+                return None
+            if failure.job is not None:
+                _fail([failure.job], failure.error)
+                left.remove(failure.job)
+            elif failure.begun and len(left) > 1:
+                return self._commit_alone(left)
+            else:
+                _fail(left, failure.error)
+                return None if failure.begun else failure.error
+        return None
+
+    def _commit_alone(self, jobs: Sequence[_Job[Any]]) -> Exception | None:
+        """One transaction a job: it may have been one of them, a large one, that the disk had no room for."""
+        for number, job in enumerate(jobs, 1):
+            failure = self._commit([job])
+            if failure is not None:
+                _fail(jobs[number:], failure)
+                return failure
+        return None
+
+    def _transaction(self, jobs: Sequence[_Job[Any]]) -> _Failure | None:
+        """All of them or none, tried again where another process's transaction was in the way."""
+        for _ in range(_ATTEMPTS - 1):
+            failure = self._attempt(jobs)
+            if failure is None or not failure.in_the_way:
+                return failure
+        return self._attempt(jobs)
+
+    def _attempt(self, jobs: Sequence[_Job[Any]]) -> _Failure | None:
+        begun, current = False, None
+        try:
+            tx = self._connection.begin()
+            begun = True
+            for current in jobs:
+                current.result = current.work(tx)
+            current = None
+            self._connection.commit()
+        except Exception as error:
+            self._connection.roll_back()
+            if begun and self._connection.of_the_job(error):
+                return _Failure(error, current, begun)
+            self.stats.failures += 1
+            return _Failure(self._connection.trouble(error), None, begun, self._connection.in_the_way(error))
+        self.stats.commits += 1
+        self.stats.jobs += len(jobs)
+        return None
+
+    def _hand_back(self, jobs: list[_Job[Any]]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._resolve, jobs)
+        except RuntimeError:  # the loop was closed before the store: nobody waits for results any more
+            self._ended = True
+            self._connection.drop()
+
+    def _resolve(self, jobs: list[_Job[Any]]) -> None:
+        self.stats.waiting -= len(jobs)
+        for job in jobs:
+            job.resolve()
+
+
+def _fail(jobs: Sequence[_Job[Any]], error: Exception) -> None:
+    for job in jobs:
+        job.error = error
