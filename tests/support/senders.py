@@ -47,7 +47,8 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True):
     """A provider's file in tests/providers/cases.
 
     `source` is as in relay.yaml. With a `signing_key` its public half is the source's. `body` says whether every byte
-    of the body is signed, or only what is read out of it, or nothing.
+    of the body is signed, or only what is read out of it, or nothing. `each_counts`: the same bytes sent again may be
+    another event, and are taken for one.
     """
 
     source: dict[str, Any]
@@ -60,6 +61,7 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True):
     no_time: bool = False
     no_event_id: bool = False
     no_capability: bool = False
+    each_counts: bool = False
 
 
 CASES = {path.stem: msgspec.json.decode(path.read_bytes(), type=Case) for path in sorted(CASES_FOLDER.glob("*.json"))}
