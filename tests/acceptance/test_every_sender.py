@@ -120,7 +120,8 @@ def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Far]:
             assert "Traceback" not in process.output
             for name in PROVIDERS:
                 images = _images(far.calls(name))
-                assert CASES[name].each_counts or len(images) == len(set(images)), name
+                several = CASES[name].each_counts or CASES[name].body == "unsigned"  # the latter were sent changed too
+                assert several or len(images) == len(set(images)), name
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
