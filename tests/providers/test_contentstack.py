@@ -24,8 +24,9 @@ from support.senders import (
     verified,
     without,
 )
+from support.vectors import agrees, cases, verdict
 
-from service.domain.clock import iso
+from service.domain.clock import iso, parse_moment
 from service.domain.errors import CommandFailed, Refused, Unreadable
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import RawRequest
@@ -37,6 +38,13 @@ RSA = "x-contentstack-request-signature"
 STACK = "blt0000000000000022"
 URL = f"https://images.contentstack.io/v3/assets/{STACK}/blt11/5f0c/hero.jpg"
 SECRET = "fake-contentstack-secret"
+VECTOR_KEY = next(
+    iter(
+        next(case.values[0] for case in cases("contentstack") if "public_keys" in case.values[0])[
+            "public_keys"
+        ].values()
+    )
+)
 
 
 def by_rsa(**settings: Any) -> Provider:
@@ -147,12 +155,78 @@ def test_both_digests_of_a_rotation_count() -> None:
         ({"project_id": STACK, "public_keys": secrets("fake")}, "public_keys", "not an RSA public key"),
         ({"project_id": STACK, "public_keys": secrets(public_pem(ed25519_key()))}, "public_keys", "Ed25519"),
         ({"secrets": []}, "secrets", "give the signing secret"),
+        ({"region": "na"}, "project_id", "every stack of the region"),
+        ({"region": "mars", "project_id": STACK}, "region", "na, eu, au, azure-na, azure-eu, gcp-na, gcp-eu"),
+        ({"region": "na", "auth": AUTHS["basic"]}, "region", "would do nothing"),
+        (
+            {"region": "na", "project_id": STACK, "public_keys": secrets(public_pem(rsa_key()))},
+            "region",
+            "no key is fetched",
+        ),
     ],
 )
 def test_settings_that_do_not_suit(settings: Mapping[str, Any], key: str, why: str) -> None:
     found, message = problem("contentstack", **settings)
     assert found == key
     assert why in message
+
+
+def published(key: object = None) -> bytes:
+    return json.dumps({"signing-key": public_pem(rsa_key()) if key is None else key}).encode()
+
+
+@pytest.mark.parametrize(
+    ("region", "host"),
+    [
+        ("na", "app"),
+        ("eu", "eu-app"),
+        ("au", "au-app"),
+        ("azure-na", "azure-na-app"),
+        ("azure-eu", "azure-eu-app"),
+        ("gcp-na", "gcp-na-app"),
+        ("gcp-eu", "gcp-eu-app"),
+    ],
+)
+def test_the_key_is_fetched_from_the_region_s_host(region: str, host: str) -> None:
+    provider = by_rsa(public_keys=[], region=region)
+    assert provider.key_urls(rsa_signed()) == (f"https://{host}.contentstack.com/.well-known/public-keys.json",)
+    assert verify(provider, rsa_signed(), NOW, published()).scheme == "contentstack-rsa"
+
+
+def test_no_key_is_fetched_for_what_a_secret_judges() -> None:
+    both = by_rsa(public_keys=[], region="eu", secrets=secrets(SECRET))
+    request = signed(make("contentstack", secrets=secrets(SECRET)))
+    assert both.key_urls(request) == ()
+    assert verify(both, request, NOW).scheme == "contentstack-hmac"
+    assert verify(both, rsa_signed(), NOW, published()).scheme == "contentstack-rsa"
+    assert by_rsa().key_urls(rsa_signed()) == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (None, "key_missing"),
+        (b"", "key_missing"),
+        (b"{}", "key_missing"),
+        (b"<html>", "key_unreadable"),
+        (published("fake"), "key_unreadable"),
+        (published(public_pem(ed25519_key())), "key_unreadable"),
+        (published(VECTOR_KEY), "key_unknown"),
+    ],
+)
+def test_published_keys_that_do_not_verify(key: bytes | None, expected: str) -> None:
+    """A key that did not sign this may be an old one: it is fetched again, as often as is allowed."""
+    with pytest.raises(Refused) as refused:
+        verify(by_rsa(public_keys=[], region="na"), rsa_signed(), NOW, key)
+    assert refused.value.reason == expected
+
+
+@pytest.mark.parametrize("case", [case for case in cases("contentstack") if "public_keys" in case.values[0]])
+def test_vectors_by_the_published_key(case: Mapping[str, Any]) -> None:
+    body = json.loads(case["body"])
+    provider = by_rsa(public_keys=[], region="na", project_id=body["api_key"])
+    (pem,) = case["public_keys"].values()
+    assert agrees(said := verdict(provider, case, parse_moment(body["triggered_at"]), published(pem)), case), said
 
 
 def test_public_keys_alone_sign_nothing() -> None:
@@ -223,3 +297,9 @@ def test_what_changes_no_image(body: Any, why: str) -> None:
 def test_an_asset_without_a_uid_is_unreadable() -> None:
     with pytest.raises(Unreadable, match=r"no data\.asset\.uid"):
         notification(asset(uid=None))
+
+
+def test_a_credential_may_take_the_place_of_signatures() -> None:
+    behind = make("contentstack", auth=AUTHS["basic"])
+    assert reason(behind, signed(behind)) == ""
+    assert behind.key_urls(signed(behind)) == ()
