@@ -36,3 +36,13 @@ def at_host(url: str, host: str | None) -> str:
     except ValueError:
         return url
     return urlunsplit(parts._replace(netloc=host))
+
+
+def absolute(url: str, base: str | None) -> str:
+    """A relative URL behind the sender's own; without a base it stays as it is, for rules, or for a site that serves
+    the sender's files under its own host."""
+    if url.startswith("//"):
+        return f"https:{url}"
+    if base is None or not url.startswith("/"):
+        return url
+    return base.removesuffix("/") + url

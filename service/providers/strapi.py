@@ -16,6 +16,7 @@ from service.domain.requests import Verified
 from service.providers import json_body
 from service.providers.base import Info, Sample
 from service.providers.credential_only import UNSIGNED_AUTH, CredentialOnly
+from service.providers.delivery_urls import absolute
 from service.providers.s3_records import bases_of
 from service.settings.model import Source
 
@@ -86,7 +87,7 @@ class Strapi(CredentialOnly):
         for file in (media, *json_body.obj(media, "formats").values()):
             url = json_body.text(file, "url")
             if url is not None:
-                yield _absolute(url, base)
+                yield absolute(url, base)
 
     @classmethod
     def samples(cls, now: datetime) -> Mapping[str, Sample]:
@@ -96,16 +97,6 @@ class Strapi(CredentialOnly):
             "media.delete": _sample("media.delete", {"media": media}, now),
             "trigger-test": _sample("trigger-test", {}, now),
         }
-
-
-def _absolute(url: str, base: str | None) -> str:
-    """A relative URL behind Strapi's own; without a base it stays as it is, for rules, or for a site that serves
-    Strapi's files under its own host."""
-    if url.startswith("//"):
-        return f"https:{url}"
-    if base is None or not url.startswith("/"):
-        return url
-    return base.removesuffix("/") + url
 
 
 def _sample(event: str, fields: dict[str, Any], now: datetime) -> Sample:

@@ -29,6 +29,8 @@ OPTIONS: Mapping[str, Any] = {
     "cdn_host": "h",
     "cloud_name": "c",
     "hmac": Hmac(header="X-Signature"),
+    "registered_url": "https://relay.example.com/hooks/hook",
+    "region": "eu",
 }
 
 # Credentials by their very name, and those that would confirm a stranger's subscription.
