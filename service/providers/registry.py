@@ -10,6 +10,7 @@ from service.settings.model import Source
 
 PROVIDERS: dict[str, str] = {
     "adobe-io-events": "service.providers.adobe_io_events:AdobeIoEvents",
+    "amplience": "service.providers.amplience:Amplience",
     "aws-eventbridge": "service.providers.aws_eventbridge:AwsEventBridge",
     "aws-sns": "service.providers.aws_sns:AwsSns",
     "backblaze-b2": "service.providers.backblaze_b2:BackblazeB2",
@@ -23,6 +24,7 @@ PROVIDERS: dict[str, str] = {
     "cloudinary": "service.providers.cloudinary:Cloudinary",
     "contentful": "service.providers.contentful:Contentful",
     "contentstack": "service.providers.contentstack:Contentstack",
+    "crystallize": "service.providers.crystallize:Crystallize",
     "filestack": "service.providers.filestack:Filestack",
     "ghost": "service.providers.ghost:Ghost",
     "github": "service.providers.github:GitHub",
@@ -50,6 +52,7 @@ PROVIDERS: dict[str, str] = {
     "wasabi": "service.providers.wasabi:Wasabi",
     "webflow": "service.providers.webflow:Webflow",
     "woocommerce": "service.providers.woocommerce:WooCommerce",
+    "wordpress-wp-webhooks": "service.providers.wordpress_wp_webhooks:WordPressWpWebhooks",
 }
 
 
