@@ -19,6 +19,11 @@ PROVIDER_OF_FILE = {
 }
 KEYS_ALONE = "storage-public-keys"  # what the vendors publish beside the recorded requests
 
+# Where the relay's verdict is another than the one recorded, which is some library's, and why.
+OURS = {
+    "adobe-io-events-docs-field-only": "Adobe's library looks for a field that Adobe's documentation does not have",
+}
+
 
 @cache
 def files() -> Mapping[str, list[dict[str, Any]]]:
@@ -26,6 +31,11 @@ def files() -> Mapping[str, list[dict[str, Any]]]:
     found = {path.stem: json.loads(path.read_bytes()) for path in sorted(VECTORS.glob("*.json"))}
     found.pop(KEYS_ALONE, None)
     return found
+
+
+def accepts(case: Mapping[str, Any]) -> bool:
+    """The relay's verdict: the recorded one, or ours."""
+    return case["valid"] is not (case.get("id") in OURS)
 
 
 def provider_of(file: str) -> str:
