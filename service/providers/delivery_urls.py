@@ -8,7 +8,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 from service.providers import json_body
 from service.providers.base import SourceProblem
+from service.providers.s3_records import bases_of
 from service.settings.model import Source
+
+SITE = "site"
+"""The one name in `bases` of senders that have no buckets: where their relative URLs belong."""
 
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?")
 
@@ -46,3 +50,11 @@ def absolute(url: str, base: str | None) -> str:
     if base is None or not url.startswith("/"):
         return url
     return base.removesuffix("/") + url
+
+
+def site_base(source: Source) -> str | None:
+    """The base URL of a source's relative URLs; SourceProblem where `bases` names anything else."""
+    bases = bases_of(source)
+    if unknown := bases.keys() - {SITE}:
+        raise SourceProblem("bases", f"{source.provider} has no {min(unknown)!r}: the one base is `{SITE}`")
+    return bases.get(SITE)

@@ -24,6 +24,7 @@ PROVIDERS: dict[str, str] = {
     "cloudinary": "service.providers.cloudinary:Cloudinary",
     "contentful": "service.providers.contentful:Contentful",
     "contentstack": "service.providers.contentstack:Contentstack",
+    "craft": "service.providers.craft:Craft",
     "crystallize": "service.providers.crystallize:Crystallize",
     "filestack": "service.providers.filestack:Filestack",
     "ghost": "service.providers.ghost:Ghost",
