@@ -64,13 +64,19 @@ def dig(value: Any, *path: str) -> Any:
 
 def text(value: Any, *path: str) -> str | None:
     """A string that is not empty, else None."""
-    found = dig(value, *path)
-    return found if isinstance(found, str) and found else None
+    for key in path:  # as `dig` does: calling it would cost as much again, and an event is read with dozens of these
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    return value if isinstance(value, str) and value else None
 
 
 def first_text(value: Any, *keys: str) -> str | None:
     """The first of several keys of one object that holds a string."""
-    return next((found for key in keys if (found := text(value, key))), None)
+    for key in keys:
+        if (found := text(value, key)) is not None:
+            return found
+    return None
 
 
 def scalar(value: Any, *path: str) -> str | None:

@@ -87,6 +87,7 @@ def test_looking_into_a_document() -> None:
     assert json_body.dig(DOCUMENT) is DOCUMENT
     assert [json_body.text(DOCUMENT, key) for key in "anftelz"] == [None] * 7
     assert json_body.text(DOCUMENT, "a", "b") == "x"
+    assert json_body.text(DOCUMENT, "a", "b", "c") is None
     assert [json_body.scalar(DOCUMENT, key) for key in "anftelz"] == [None, "7", None, None, None, None, None]
     assert json_body.first_text({"b": "y", "a": ""}, "a", "b", "c") == "y"
     assert json_body.first_text({}, "a") is None
