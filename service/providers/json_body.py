@@ -24,7 +24,7 @@ def parse(body: bytes) -> Any:
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise Unreadable(f"the body is not JSON: {error}") from None
     if _may_be_too_much(body):
-        _check(document, MAX_DEPTH)
+        _check([document], MAX_DEPTH)
     return document
 
 
@@ -42,15 +42,15 @@ def _may_be_too_much(body: bytes) -> bool:
     return _LONG_NUMBER in body.translate(_SAME_DIGITS) or body.count(b"[") + body.count(b"{") > MAX_DEPTH
 
 
-def _check(value: Any, depth: int) -> None:
-    if isinstance(value, int) and abs(value) > _MAX_INTEGER:
-        raise Unreadable("the body holds an integer of more than 64 bits")
-    if not isinstance(value, (dict, list)):
-        return
-    if depth == 0:
-        raise Unreadable(f"the body is nested deeper than {MAX_DEPTH} levels")
+def _check(value: dict[str, Any] | list[Any], depth: int) -> None:
+    """`depth` is how many levels there may be below this one."""
     for child in value.values() if isinstance(value, dict) else value:
-        _check(child, depth - 1)
+        if isinstance(child, (dict, list)):
+            if depth == 0:
+                raise Unreadable(f"the body is nested deeper than {MAX_DEPTH} levels")
+            _check(child, depth - 1)
+        elif isinstance(child, int) and abs(child) > _MAX_INTEGER:
+            raise Unreadable("the body holds an integer of more than 64 bits")
 
 
 def dig(value: Any, *path: str) -> Any:
