@@ -10,6 +10,7 @@ from service.settings.model import Source
 
 PROVIDERS: dict[str, str] = {
     "adobe-io-events": "service.providers.adobe_io_events:AdobeIoEvents",
+    "alibaba-oss-mns": "service.providers.alibaba_oss_mns:AlibabaOssMns",
     "amplience": "service.providers.amplience:Amplience",
     "aws-eventbridge": "service.providers.aws_eventbridge:AwsEventBridge",
     "aws-sns": "service.providers.aws_sns:AwsSns",
@@ -48,6 +49,7 @@ PROVIDERS: dict[str, str] = {
     "supabase-storage": "service.providers.supabase_storage:SupabaseStorage",
     "tigris": "service.providers.tigris:Tigris",
     "transloadit": "service.providers.transloadit:Transloadit",
+    "umbraco": "service.providers.umbraco:Umbraco",
     "uploadcare": "service.providers.uploadcare:Uploadcare",
     "vercel-blob": "service.providers.vercel_blob:VercelBlob",
     "wasabi": "service.providers.wasabi:Wasabi",
