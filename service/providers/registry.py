@@ -37,6 +37,7 @@ PROVIDERS: dict[str, str] = {
     "kontent-ai": "service.providers.kontent_ai:KontentAi",
     "minio": "service.providers.minio:Minio",
     "mux": "service.providers.mux:Mux",
+    "optimizely-cmp": "service.providers.optimizely_cmp:OptimizelyCmp",
     "plain": "service.providers.plain_credentials:Plain",
     "sanity": "service.providers.sanity:Sanity",
     "seaweedfs": "service.providers.seaweedfs:SeaweedFs",
