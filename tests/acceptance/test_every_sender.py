@@ -194,3 +194,10 @@ def test_a_request_signed_long_ago_or_in_a_time_to_come(far: Far, name: str, sid
     assert tolerance is not None
     at = datetime.now(UTC) + side * timedelta(seconds=tolerance + 30)
     assert far.send(signed(name, at)).status_code == 401
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_other_methods_than_the_vendor_s_are_refused(far: Far, name: str) -> None:
+    for method in {"GET", "HEAD", "OPTIONS", "PUT"} - set(provider(name).info.handshake_methods):
+        answer = far.http.request(method, f"/hooks/{name}")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
