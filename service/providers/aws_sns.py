@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -17,6 +17,7 @@ from service.domain.events import Confirmation, Ignored, Notification, TestPing
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
 from service.providers.base import Info, Provider, Sample, SourceProblem, refuse_stale
+from service.providers.credentials import StaticCredential
 from service.providers.keys import certificate_key, pinned_rsa_keys, rsa_private_key
 from service.providers.plain_payload import plain_event
 from service.providers.s3_records import bases_of, read_records
@@ -33,9 +34,6 @@ from service.providers.sns_message import (
     signed_bytes,
 )
 from service.settings.model import Source
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 _MESSAGE_ID = "x-amz-sns-message-id"
 _TOPIC_ARN = "x-amz-sns-topic-arn"
@@ -65,6 +63,8 @@ class AwsSns(Provider):
         signs_beside_auth=True,
         needs_secret=False,
     )
+
+    credential: StaticCredential | None  # Amazon has no token to send
 
     def __init__(self, name: str, source: Source) -> None:
         super().__init__(name, source)
@@ -111,7 +111,7 @@ class AwsSns(Provider):
             raise Refused("signature_version_refused", f"this source takes {self.source.signature_algorithm} alone")
         signature = from_base64(message.text("Signature"))
         signed_at = utc_time(message.text("Timestamp"))
-        keys = self._public_keys or [_published_key(key, now)]
+        keys = self._public_keys or [certificate_key(key, now)]
         if not any(rsa_verifies(one, signature, message.signed_bytes, algorithm) for one in keys):
             raise Refused("signature_mismatch")
         refuse_stale(signed_at, now, self.tolerance)
@@ -233,12 +233,6 @@ def _emulator(source: Source) -> Emulator | None:
         return None if source.emulator is None else Emulator.of(source.emulator)
     except ValueError as error:
         raise SourceProblem("emulator", str(error)) from None
-
-
-def _published_key(pem: bytes | None, now: datetime) -> RSAPublicKey:
-    if pem is None:
-        raise Refused("certificate_missing", "the certificate that the message names was not at hand")
-    return certificate_key(pem, now)
 
 
 def _is_raw(request: RawRequest) -> bool:

@@ -136,11 +136,13 @@ def ed25519_key(raw: bytes) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(raw)
 
 
-def certificate_key(pem: bytes, now: datetime) -> RSAPublicKey:
-    """The RSA key of a published X.509 certificate in PEM; refused when it is unreadable or not valid at `now`."""
+def certificate_key(pem: bytes | None, now: datetime) -> RSAPublicKey:
+    """The RSA key of a published X.509 certificate in PEM; refused when it is missing, unreadable or not valid now."""
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
     from cryptography.x509 import load_pem_x509_certificate
 
+    if pem is None:
+        raise Refused("certificate_missing", "the certificate that the message names was not at hand")
     try:
         certificate = load_pem_x509_certificate(pem)
         key = certificate.public_key()

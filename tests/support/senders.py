@@ -48,7 +48,7 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True):
 
     `source` is as in relay.yaml. With a `signing_key` its public half is the source's. `body` says whether every byte
     of the body is signed, or only what is read out of it, or nothing. `each_counts`: the same bytes sent again may be
-    another event, and are taken for one.
+    another event, and are taken for one. `signs_beside_auth`: `auth:` is asked for besides the signature.
     """
 
     source: dict[str, Any]
@@ -62,6 +62,7 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True):
     no_event_id: bool = False
     no_capability: bool = False
     each_counts: bool = False
+    signs_beside_auth: bool = False
 
 
 CASES = {path.stem: msgspec.json.decode(path.read_bytes(), type=Case) for path in sorted(CASES_FOLDER.glob("*.json"))}

@@ -106,8 +106,13 @@ def _adobe_io_events(case: Case) -> Settings:
     return {"project_id": body(case)["recipientclientid"]}
 
 
+def _alibaba_oss_mns(_: Case) -> Settings:
+    return {"auth": {"query": "s"}, "secrets": ["1"]}
+
+
 _SPECIAL: Mapping[str, Callable[[Case], Settings]] = {
     "adobe-io-events": _adobe_io_events,
+    "alibaba-oss-mns": _alibaba_oss_mns,
     "aws-sns": _aws_sns,
     "cloudinary": _cloudinary,
     "contentful": _contentful,
