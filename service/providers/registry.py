@@ -12,6 +12,7 @@ PROVIDERS: dict[str, str] = {
     "adobe-io-events": "service.providers.adobe_io_events:AdobeIoEvents",
     "alibaba-oss-mns": "service.providers.alibaba_oss_mns:AlibabaOssMns",
     "amplience": "service.providers.amplience:Amplience",
+    "appwrite": "service.providers.appwrite:Appwrite",
     "aws-eventbridge": "service.providers.aws_eventbridge:AwsEventBridge",
     "aws-sns": "service.providers.aws_sns:AwsSns",
     "backblaze-b2": "service.providers.backblaze_b2:BackblazeB2",
