@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import ClassVar
 
 from msgspec.structs import replace
 
@@ -16,11 +17,13 @@ UNSIGNED_AUTH = ("bearer", "header", "basic", "capability")
 
 
 class CredentialOnly(Provider):
-    """A source without `auth:` expects its secret as `Authorization: Bearer`, which all of these can send."""
+    """A source without `auth:` expects its secret as `usual_auth` says: most of these can send a bearer token."""
+
+    usual_auth: ClassVar[Auth] = Auth(bearer=True)
 
     @classmethod
     def completed(cls, source: Source) -> Source:
-        return source if source.auth is not None or source.unverified else replace(source, auth=Auth(bearer=True))
+        return source if source.auth is not None or source.unverified else replace(source, auth=cls.usual_auth)
 
     def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
         raise Refused("signature_missing", f"{self.info.name} signs nothing")
