@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from service.domain.clock import iso, to_ms
+from service.domain.requests import Greeting, RawRequest
 from service.providers.base import Info, Sample
 from service.providers.bucket_webhook import S3Webhook, s3_record
 
@@ -19,8 +20,7 @@ class Minio(S3Webhook):
 
     MinIO's `auth_token` is one of `secrets`; it is sent as `Authorization: Bearer`. A token of two words is sent as it
     is: `Basic …` then goes with `auth: {basic: USER}`. Set `queue_dir`: without one, an event is lost when the relay is
-    away. When the target starts, MinIO looks with a HEAD request whether somebody is there; the relay has no answer of
-    its own for it, and any answer counts.
+    away.
     """
 
     # `url.QueryEscape`: https://github.com/minio/minio/blob/master/internal/event/event.go and event-notification.go.
@@ -35,7 +35,13 @@ class Minio(S3Webhook):
         stored_headers=frozenset({"content-type"}),
         auth=("bearer", "basic", "capability"),
         options=("bases", "key_encoding"),
+        handshake_methods=("HEAD",),
     )
+
+    def greeting(self, request: RawRequest, now: datetime) -> Greeting | None:
+        """When its target starts, MinIO looks whether somebody is there, perhaps without its token, for five seconds:
+        https://github.com/minio/minio/blob/master/internal/event/target/webhook.go"""
+        return Greeting(reason="MinIO looks whether somebody is there") if request.method == "HEAD" else None
 
     @classmethod
     def samples(cls, now: datetime) -> Mapping[str, Sample]:

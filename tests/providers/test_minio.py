@@ -104,3 +104,12 @@ def test_a_read_is_ignored_and_no_records_are_unreadable() -> None:
     assert found.event_id is None
     with pytest.raises(Unreadable, match="no list of Records"):
         make(NAME).read(verified(b"{}"))
+
+
+def test_a_look_whether_somebody_is_there() -> None:
+    provider = make(NAME)
+    greeting = provider.greeting(RawRequest.of("HEAD", "/hooks/hook", {}, b""), NOW)
+    assert greeting is not None
+    assert (greeting.status, greeting.body, greeting.headers) == (200, b"", {})
+    assert provider.greeting(signed(provider), NOW) is None
+    assert provider.info.handshake_methods == ("HEAD",)
