@@ -9,6 +9,7 @@ from service.providers.base import Provider, SourceProblem
 from service.settings.model import Source
 
 PROVIDERS: dict[str, str] = {
+    "acquia-dam": "service.providers.acquia_dam:AcquiaDam",
     "adobe-io-events": "service.providers.adobe_io_events:AdobeIoEvents",
     "alibaba-oss-mns": "service.providers.alibaba_oss_mns:AlibabaOssMns",
     "amplience": "service.providers.amplience:Amplience",
