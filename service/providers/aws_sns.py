@@ -39,6 +39,7 @@ _MESSAGE_ID = "x-amz-sns-message-id"
 _TOPIC_ARN = "x-amz-sns-topic-arn"
 _RAW_DELIVERY = "x-amz-sns-rawdelivery"
 _MESSAGE_TYPE = "x-amz-sns-message-type"
+_SUBJECT = "x-amz-sns-subject"  # of samples alone, until it stands in the message: Amazon sends no such header
 _CONTENT_TYPE = "text/plain; charset=UTF-8"  # so Amazon says, although the body is JSON
 
 
@@ -133,7 +134,7 @@ class AwsSns(Provider):
         document = json_body.parse(request.body)
         if request.scheme in self.info.auth or not is_envelope(document):
             event_id = request.headers.get(_MESSAGE_ID)
-            return self._read_content(document, payload=document, subject="", event_id=event_id)
+            return self.read_content(document, payload=document, subject="", event_id=event_id)
         try:
             message = Message.of(document, self._topics)
         except Refused as error:  # only of a body that was verified under other settings, or never
@@ -152,7 +153,7 @@ class AwsSns(Provider):
         content = _content(message.text("Message"))
         subject = json_body.text(message.fields, "Subject") or ""
         payload = {**message.fields, "Message": content}
-        return self._read_content(content, payload=payload, subject=subject, event_id=event_id)
+        return self.read_content(content, payload=payload, subject=subject, event_id=event_id)
 
     def _confirmation(self, message: Message) -> Confirmation:
         try:
@@ -161,8 +162,8 @@ class AwsSns(Provider):
             raise Unreadable(str(error)) from None
         return Confirmation(url, f"{message.topic.arn} asks whether it may send here")
 
-    def _read_content(self, content: Any, *, payload: Any, subject: str, event_id: str | None) -> Notification:
-        """What was published: S3's own events, or an object of the publisher's making (Bynder's, for one)."""
+    def read_content(self, content: Any, *, payload: Any, subject: str, event_id: str | None) -> Notification:
+        """What was published: S3's own events, or an object of the publisher's making."""
         if not isinstance(content, dict):
             text = Ignored("the message is not a JSON object")
             return Notification(payload=payload, instead=text, event_id=event_id)
@@ -192,6 +193,7 @@ class AwsSns(Provider):
             "MessageId": sample.headers.get(_MESSAGE_ID) or _message_id(sample.body, now),
             "TopicArn": topic.arn,
             "Message": sample.body.decode(errors="replace"),
+            **({"Subject": sample.headers[_SUBJECT]} if _SUBJECT in sample.headers else {}),
             "Timestamp": iso(now),
             "SignatureVersion": "1" if self.source.signature_algorithm == "sha1" else "2",
             "SigningCertURL": f"{endpoint}/SimpleNotificationService-{'0' * 32}.pem",
@@ -200,7 +202,7 @@ class AwsSns(Provider):
         algorithm = self.source.signature_algorithm or "sha256"
         signature = rsa_signature(rsa_private_key(signing_key), signed_bytes(fields), algorithm)
         headers = {
-            **sample.headers,
+            **{name: value for name, value in sample.headers.items() if name != _SUBJECT},
             "content-type": _CONTENT_TYPE,
             _MESSAGE_TYPE: NOTIFICATION,
             _MESSAGE_ID: fields["MessageId"],
@@ -215,7 +217,7 @@ class AwsSns(Provider):
         return {
             "put": _sample_record("ObjectCreated:Put", {"size": 109669, "eTag": etag}, now),
             "delete": _sample_record("ObjectRemoved:Delete", {}, now),
-            "test-event": _sample({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "my-bucket"}, now),
+            "test-event": published({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "my-bucket"}, now),
         }
 
 
@@ -254,10 +256,11 @@ def _message_id(seed: bytes, now: datetime) -> str:
     return str(UUID(bytes=sha256(iso(now).encode() + seed).digest()[:16]))
 
 
-def _sample(content: dict[str, Any], now: datetime) -> Sample:
+def published(content: dict[str, Any], now: datetime, subject: str | None = None) -> Sample:
+    """A sample of what is published to a topic."""
     body = msgspec.json.encode(content)
     headers = {"content-type": _CONTENT_TYPE, _MESSAGE_TYPE: NOTIFICATION, _MESSAGE_ID: _message_id(body, now)}
-    return Sample(body, headers)
+    return Sample(body, headers if subject is None else {**headers, _SUBJECT: subject})
 
 
 def _sample_record(event_name: str, of_object: dict[str, Any], now: datetime) -> Sample:
@@ -277,4 +280,4 @@ def _sample_record(event_name: str, of_object: dict[str, Any], now: datetime) ->
         "requestParameters": {"sourceIPAddress": "203.0.113.7"},
         "s3": {"s3SchemaVersion": "1.0", "configurationId": "image-relay", "bucket": bucket, "object": stored},
     }
-    return _sample({"Records": [record]}, now)
+    return published({"Records": [record]}, now)

@@ -34,7 +34,7 @@ OPTIONS: Mapping[str, Any] = {
 }
 
 # Credentials by their very name, and those that would confirm a stranger's subscription.
-ALWAYS_VERIFIED = ("aws-sns", "basic", "bearer", "capability-url", "header")
+ALWAYS_VERIFIED = ("aws-sns", "basic", "bearer", "bynder", "capability-url", "header", "wasabi")
 
 
 def test_every_registered_provider_is_tested() -> None:

@@ -11,7 +11,7 @@ from support.vectors import VECTORS
 
 # Files whose name is the vendor's or a library's; a file named like a provider is that provider's.
 PROVIDER_OF_FILE = {
-    "bynder-amazon-sns": "aws-sns",
+    "bynder-amazon-sns": "bynder",
     "slack": "slack-style",
     "stripe": "stripe-style",
     "svix": "standard-webhooks",
