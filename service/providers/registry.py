@@ -60,6 +60,7 @@ PROVIDERS: dict[str, str] = {
     "transloadit": "service.providers.transloadit:Transloadit",
     "umbraco": "service.providers.umbraco:Umbraco",
     "uploadcare": "service.providers.uploadcare:Uploadcare",
+    "uploadthing": "service.providers.uploadthing:UploadThing",
     "vercel-blob": "service.providers.vercel_blob:VercelBlob",
     "wasabi": "service.providers.wasabi:Wasabi",
     "webflow": "service.providers.webflow:Webflow",
