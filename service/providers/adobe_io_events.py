@@ -104,7 +104,7 @@ class AdobeIoEvents(Provider):
         if request.method != "GET":
             return None
         if self.credential is not None:
-            self.credential.verify(request)
+            super().verify(request, now)
         found = [value for name, value in parse_qsl(request.path.partition("?")[2]) if name == "challenge"]
         if len(found) != 1 or not _CHALLENGE.fullmatch(found[0]):
             return None
