@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from service.domain.clock import iso
+from service.providers.json_web_tokens import Token
 from service.providers.signatures import unix_time
 from support.senders import NOW
 
@@ -40,6 +41,8 @@ def clock(case: Case) -> str:
             return str(given)
     if (found := _TIME.search(str(case["headers"]))) is not None:
         return found[1]
+    if (token := header(case, "x-crystallize-signature")) is not None and "expired" not in case["note"]:
+        return str(Token.parse(token).claims["iat"])  # the expired one was judged when it was recorded
     for name in _TIME_HEADERS:
         if (value := header(case, name)) is not None:
             return value if len(value) != 12 else iso(unix_time(value, "s"))  # of Filestack's tests, in the year 5882
@@ -110,11 +113,22 @@ def _alibaba_oss_mns(_: Case) -> Settings:
     return {"auth": {"query": "s"}, "secrets": ["1"]}
 
 
+def _appwrite(_: Case) -> Settings:
+    return {"registered_url": "https://relay.example.com/hooks/appwrite"}  # as its note says
+
+
+def _crystallize(case: Case) -> Settings:
+    return {"registered_url": case["url"]}
+
+
 _SPECIAL: Mapping[str, Callable[[Case], Settings]] = {
     "adobe-io-events": _adobe_io_events,
     "alibaba-oss-mns": _alibaba_oss_mns,
+    "appwrite": _appwrite,
     "aws-sns": _aws_sns,
+    "bynder": _aws_sns,
     "cloudinary": _cloudinary,
     "contentful": _contentful,
     "contentstack": _contentstack,
+    "crystallize": _crystallize,
 }
