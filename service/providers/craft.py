@@ -48,11 +48,8 @@ class Craft(CredentialOnly):
                 "`https://relay.example.com/hooks/NAME`.",
                 "A custom header: `Authorization: Bearer $RELAY_SECRET`, with the value in Craft's `.env` and in "
                 "`secrets`.",
-                "A custom payload, because an asset's URL is not among what Craft sends by itself: "
-                "`{{ {time: now|atom, name: event.name, senderClass: className(event.sender), isNew: event.isNew ?? "
-                "false, sender: {id: event.sender.id, url: event.sender.url, filename: event.sender.filename, "
-                "mimeType: event.sender.mimeType}}|json_encode|raw }}` (for `afterReplaceAsset` take `event.asset` in "
-                "place of `event.sender`).",
+                "**Extra Sender Attributes**: `url` and `mimeType`, a line each; for `afterReplaceAsset` **Extra Event "
+                "Attributes**: `asset.url` and `asset.mimeType`. Craft sends neither by itself.",
                 "`bases: {site: https://www.example.com/}` where a volume's URLs are relative.",
             ),
             events="`afterSave` (→ `created` for a new asset, else `updated`), `afterReplaceAsset` (→ `replaced`), "
@@ -61,7 +58,7 @@ class Craft(CredentialOnly):
             retries="Sent from Craft's queue: any 2xx counts. One attempt by default; raise `maxAttempts` (they come "
             "`retryDelay`, 60 s, apart). With a debounce key only the last of several is sent. The time-out is "
             "unknown; the plugin does not switch a webhook off as far as is known.",
-            urls="In the payload, as the template above puts it there. A replacement may change the file's name: the "
+            urls="In the payload, as the extra attributes put it there. A replacement may change the file's name: the "
             "former URL is remembered.",
         ),
     )
