@@ -22,7 +22,8 @@ _HTML_SOURCE = re.compile(r"""\bsrc=["']([^"']+)["']""", re.IGNORECASE)
 def image_urls(document: Any, prefixes: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Every URL in the document, in order and once, that is an image by its extension or begins with a prefix of a
     host whose image URLs have none."""
-    found = dict.fromkeys(link for link in _links(document) if _is_image(link, prefixes))
+    texts = (text for text in json_body.strings(document) if "//" in text or "<" in text)
+    found = dict.fromkeys(link for text in texts for link in _links(text) if _is_image(link, prefixes))
     return tuple(islice(found, MAX_IMAGES))
 
 
@@ -33,17 +34,12 @@ def product_images(product: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(url for url in given if json_body.is_url(url) and url is not None))
 
 
-def _links(value: Any) -> Iterator[str]:
-    """Strings that are URLs as a whole, and the `src` of what is HTML."""
-    if isinstance(value, str):
-        texts = [unescape(source) for source in _HTML_SOURCE.findall(value)] if "<" in value else [value]
-        for text in texts:
-            link = f"https:{text}" if text.startswith("//") else text
-            if json_body.is_url(link):
-                yield link
-    elif isinstance(value, (dict, list)):
-        for child in value.values() if isinstance(value, dict) else value:
-            yield from _links(child)
+def _links(text: str) -> Iterator[str]:
+    """A string that is a URL as a whole, or every `src` of one that is HTML."""
+    for one in map(unescape, _HTML_SOURCE.findall(text)) if "<" in text else [text]:
+        link = f"https:{one}" if one.startswith("//") else one
+        if json_body.is_url(link):
+            yield link
 
 
 def _is_image(link: str, prefixes: tuple[str, ...]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal
+from json.encoder import encode_basestring
 from math import isfinite
 from typing import Any, NoReturn
 
@@ -58,6 +59,8 @@ def _ordered(members: dict[str, Any]) -> list[str]:
 
 def _string(value: str) -> str:
     """https://tc39.es/ecma262/#sec-quotejsonstring"""
+    if value.isascii():
+        return encode_basestring(value)
     return f'"{_ESCAPED.sub(_escape, value)}"'
 
 

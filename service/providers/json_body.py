@@ -12,7 +12,7 @@ from service.domain.errors import Unreadable
 
 MAX_DEPTH = 64  # no sender here nests a tenth as deep; every later walk over a body may recurse
 _MAX_INTEGER = 2**64  # beyond it JSON writers disagree, ours among them
-_SAME_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_ALIKE = bytes.maketrans(b"123456789{", b"000000000[")
 _LONG_NUMBER = b"0" * len(str(_MAX_INTEGER))
 _YEARS = range(1970, 9000)  # any UTC offset may be added to these without leaving what datetime can hold
 
@@ -39,7 +39,8 @@ def parse_object(body: bytes) -> dict[str, Any]:
 def _may_be_too_much(body: bytes) -> bool:
     """Whether there are enough digits in a row, or brackets, for what `_check` refuses. Walking through every document
     would cost more than all the rest of reading it."""
-    return _LONG_NUMBER in body.translate(_SAME_DIGITS) or body.count(b"[") + body.count(b"{") > MAX_DEPTH
+    alike = body.translate(_ALIKE)
+    return _LONG_NUMBER in alike or alike.count(b"[") > MAX_DEPTH
 
 
 def _check(value: dict[str, Any] | list[Any], depth: int) -> None:
@@ -97,6 +98,21 @@ def array(value: Any, *path: str) -> list[Any]:
     """An array, else an empty one."""
     found = dig(value, *path)
     return found if isinstance(found, list) else []
+
+
+def strings(document: Any) -> list[str]:
+    """Every string in the document but the keys, in order."""
+    found: list[str] = []
+    _collect([document], found)
+    return found
+
+
+def _collect(value: dict[str, Any] | list[Any], found: list[str]) -> None:
+    for child in value.values() if isinstance(value, dict) else value:
+        if isinstance(child, str):
+            found.append(child)
+        elif isinstance(child, (dict, list)):
+            _collect(child, found)
 
 
 def moment(value: Any, *path: str) -> datetime | None:

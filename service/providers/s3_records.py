@@ -19,6 +19,7 @@ from service.settings.model import Source
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # What JavaScript's encodeURI leaves alone beside letters and digits, without `?` and `#`, which would end the path.
 _ENCODE_URI = "/-_.!~*'();:@&=+$,"
+_KEPT_BY_ENCODE_URI = frozenset("!*'();:@&=+$,")  # which RFC 3986 has escaped
 
 _DECODERS: Mapping[str, Callable[[str], str]] = {"verbatim": str, "url": unquote, "form": unquote_plus}
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html says form-encoded;
@@ -44,7 +45,8 @@ def object_urls(bases: Mapping[str, str], bucket: str, key: str) -> tuple[str, .
     base = bases.get(bucket)
     if base is None:
         return ()
-    return tuple(dict.fromkeys(base + quote(key, safe=safe) for safe in ("/", _ENCODE_URI)))
+    strict = base + quote(key)
+    return (strict,) if _KEPT_BY_ENCODE_URI.isdisjoint(key) else (strict, base + quote(key, safe=_ENCODE_URI))
 
 
 def warnings_of_bases(source: Source) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -88,7 +88,7 @@ class Umbraco(CredentialOnly):
         item_id = _field(payload, "id") or _field(payload, "key")
         if item_id is None:
             raise Unreadable("the item has neither id nor key")
-        local = (absolute(path, self._base) for path in _media_paths(payload))
+        local = (absolute(text, self._base) for text in json_body.strings(payload) if text.startswith(_MEDIA))
         urls = tuple(dict.fromkeys((*local, *image_urls(payload))))
         if known[1] == "content" and not urls and not kind.gone:
             return Ignored("the content shows no image")
@@ -114,12 +114,3 @@ def _field(payload: Any, name: str) -> str | None:
     """A field in the spelling of version 14 and later, or of the versions before:
     https://docs.umbraco.com/umbraco-cms/fundamentals/setup/upgrading/version-specific"""
     return json_body.scalar(payload, name) or json_body.scalar(payload, name[0].upper() + name[1:])
-
-
-def _media_paths(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        if value.startswith(_MEDIA):
-            yield value
-    elif isinstance(value, (dict, list)):
-        for child in value.values() if isinstance(value, dict) else value:
-            yield from _media_paths(child)

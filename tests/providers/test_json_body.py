@@ -97,6 +97,12 @@ def test_looking_into_a_document() -> None:
     assert json_body.array(DOCUMENT, "a") == []
 
 
+def test_every_string_of_a_document() -> None:
+    assert json_body.strings({"a": "x", "b": [1, "y", {"c": "", "d": None}], "e": "x"}) == ["x", "y", "", "x"]
+    assert json_body.strings("x") == ["x"]
+    assert json_body.strings(None) == []
+
+
 @pytest.mark.parametrize(
     ("value", "moment"),
     [
