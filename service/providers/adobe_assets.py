@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -31,6 +31,25 @@ _KINDS = {
     "unpublished": AssetKind.UNPUBLISHED,
     "deleted": AssetKind.DELETED,
 }
+_XDM_KINDS = {
+    "xdmCreated": AssetKind.CREATED,
+    "xdmUpdated": AssetKind.UPDATED,
+    "xdmDeleted": AssetKind.DELETED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """What an event of either kind says of a file."""
+
+    kind: AssetKind
+    repository: str | None
+    path: str | None
+    id: str | None
+    name: str | None
+    mime_type: str | None
+    changed_at: datetime | None
+    etag: str | None = None
 
 
 def batch(document: Any) -> list[Any]:
@@ -38,29 +57,63 @@ def batch(document: Any) -> list[Any]:
     return document if isinstance(document, list) else [document]
 
 
-def asks_for_validation(document: Any) -> bool:
-    """Whether it is Adobe's question whether to send at all, with the URL that says yes."""
-    return json_body.text(document, "validationUrl") is not None and "type" not in document
+def event_id(event: Any) -> str | None:
+    """The event's own id, the same over all retries; older events may say `N/A`."""
+    given = json_body.first_text(event, "eventid", "event_id", "id", "@id") or json_body.text(event, "event", "@id")
+    return None if given == "N/A" else given
 
 
 def read_event(event: Any, objects: Objects) -> AssetEvent | Ignored:
     """What one event says of a file; `bases` names the repository that it comes from. Raises Unreadable."""
+    within = json_body.obj(event, "event") or event
+    file = _xdm_file(within) if json_body.text(within, "@type") else _cloud_event_file(event)
+    if isinstance(file, Ignored):
+        return file
+    if file.mime_type is not None and not file.mime_type.startswith("image/"):
+        return Ignored(f"about a file of type {file.mime_type}, not an image")
+    path = (file.path or "").removeprefix("/")
+    found = objects.event(file.kind, file.repository, path, occurred_at=file.changed_at, content_hash=file.etag)
+    asset_id = file.id or (found.id if found is not None else None)
+    if asset_id is None:
+        raise Unreadable("the event has neither the asset's id nor its path")
+    plain = found or AssetEvent(kind=file.kind, id=asset_id, occurred_at=file.changed_at, content_hash=file.etag)
+    return replace(plain, id=asset_id, filename=file.name, mime_type=file.mime_type)
+
+
+def _cloud_event_file(event: Any) -> _File | Ignored:
+    """AEM as a Cloud Service sends CloudEvents."""
     event_type = json_body.text(event, "type") or ""
     action = event_type.removeprefix(_TYPE)
     if action in (event_type, "metadata_updated"):
         return Ignored(f"{event_type} changes no file")
     metadata = json_body.obj(event, "data", "repositoryMetadata")
-    mime_type = json_body.text(metadata, "dc:format")
-    if mime_type is not None and not mime_type.startswith("image/"):
-        return Ignored(f"about a file of type {mime_type}, not an image")
-    kind, occurred_at = _KINDS.get(action, AssetKind.UNKNOWN), json_body.moment(event, "time")
-    path = (json_body.text(metadata, "repo:path") or "").removeprefix("/")
-    found = objects.event(kind, json_body.text(event, "source"), path, occurred_at=occurred_at)
-    asset_id = json_body.text(event, "data", "assetId") or (found.id if found is not None else None)
-    if asset_id is None:
-        raise Unreadable("the event has neither data.assetId nor a path")
-    plain = found or AssetEvent(kind=kind, id=asset_id, occurred_at=occurred_at)
-    return replace(plain, id=asset_id, filename=json_body.text(metadata, "repo:name"), mime_type=mime_type)
+    return _File(
+        kind=_KINDS.get(action, AssetKind.UNKNOWN),
+        repository=json_body.text(event, "source"),
+        path=json_body.text(metadata, "repo:path"),
+        id=json_body.text(event, "data", "assetId"),
+        name=json_body.text(metadata, "repo:name"),
+        mime_type=json_body.text(metadata, "dc:format"),
+        changed_at=json_body.moment(event, "time"),
+    )
+
+
+def _xdm_file(event: Any) -> _File | Ignored:
+    """AEM 6.5 sends activity streams."""
+    object_type = json_body.text(event, "xdmEventEnvelope:objectType")
+    if object_type != "xdmAsset":
+        return Ignored(f"about an object of type {object_type}, not a file")
+    asset = json_body.obj(event, "activitystreams:object")
+    return _File(
+        kind=_XDM_KINDS.get(json_body.text(event, "@type") or "", AssetKind.UNKNOWN),
+        repository=json_body.text(event, "activitystreams:generator", "xdmContentRepository:root"),
+        path=json_body.text(asset, "xdmAsset:path"),
+        id=json_body.text(asset, "xdmAsset:asset_id"),
+        name=json_body.text(asset, "xdmAsset:asset_name"),
+        mime_type=json_body.text(asset, "xdmAsset:format"),
+        changed_at=json_body.moment(event, "activitystreams:published"),
+        etag=json_body.text(asset, "xdmAsset:etag"),
+    )
 
 
 def sample_event(action: str, now: datetime) -> Sample:

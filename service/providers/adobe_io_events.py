@@ -6,8 +6,7 @@ import base64
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
+from typing import TYPE_CHECKING, Any
 
 from service.domain.errors import CommandFailed, Refused, Unreadable
 from service.domain.events import AssetEvent, Ignored, Notification, TestPing
@@ -16,11 +15,12 @@ from service.providers import json_body
 from service.providers.adobe_assets import (
     RECIPIENTS,
     SAMPLE_CLIENT,
-    asks_for_validation,
     batch,
+    event_id,
     read_event,
     sample_event,
 )
+from service.providers.adobe_handshake import asked_url, challenge_answer, question
 from service.providers.base import Guide, Info, Provider, Sample, SourceProblem
 from service.providers.keys import pinned_rsa_keys, published_rsa_keys, rsa_private_key
 from service.providers.s3_records import Objects, id_of_batch, warnings_of_bases
@@ -37,7 +37,6 @@ _KEY_HOST = "https://static.adobeioevents.com"
 # The path comes from a header: it is matched as a whole, so that no `//`, `@` or `..` leads to another place.
 _KEY_PATH = re.compile(r"/prod/keys/pub-key-[A-Za-z0-9-]{1,64}\.pem")
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
 class AdobeIoEvents(Provider):
@@ -69,12 +68,14 @@ class AdobeIoEvents(Provider):
                 "`author-p12345-e123456.adobeaemcloud.com`) to the host that visitors load from, "
                 "`https://publish-p12345-e123456.adobeaemcloud.com/`.",
             ),
-            events="Assets `published` (→ `updated`), `unpublished` and `deleted`; `created`, `updated` and "
-            "`processing_completed` (→ `updated`) where a site shows what is not published. `metadata_updated` and "
-            "everything that is no asset are ignored. Several events may come in one array.",
+            events="AEM as a Cloud Service: assets `published` (→ `updated`), `unpublished` and `deleted`; `created`, "
+            "`updated` and `processing_completed` (→ `updated`) where a site shows what is not published. AEM 6.5: "
+            "asset created, updated, deleted. `metadata_updated` and everything that is no asset are ignored. Several events may come "
+            "in one array.",
             covered="The whole body. No time of sending is signed and the `x-adobe-…` headers are not either: a "
             "repeated delivery is known by the event's id in the body. The challenge is not signed at all; "
-            "it is answered with itself, and only where it is a word.",
+            "it is answered with itself, and only where it is a word. Where Adobe asks by POST instead, the log has "
+            "the URL to open, and the relay never opens it.",
             retries="An answer is due within 10 s. 429 and 5xx (but 505) are retried for 24 hours, anything else is "
             "lost there. A registration that fails 80 % of ten or more attempts in 24 hours becomes unstable, then is "
             "**disabled until you enable it**; Adobe's journal keeps the events for 7 days.",
@@ -99,17 +100,11 @@ class AdobeIoEvents(Provider):
         return warnings_of_bases(source)
 
     def greeting(self, request: RawRequest, now: datetime) -> Greeting | None:
-        """Adobe asks before it enables a registration, and signs nothing then: any word of it may be answered, but no
-        markup. https://developer.adobe.com/events/docs/guides/#the-challenge-request"""
         if request.method != "GET":
-            return None
+            return question(request) if self.credential is None else None
         if self.credential is not None:
             super().verify(request, now)
-        found = [value for name, value in parse_qsl(request.path.partition("?")[2]) if name == "challenge"]
-        if len(found) != 1 or not _CHALLENGE.fullmatch(found[0]):
-            return None
-        headers = {"content-type": "text/plain", "x-content-type-options": "nosniff"}
-        return Greeting(reason="Adobe's challenge", headers=headers, body=found[0].encode())
+        return challenge_answer(request)
 
     def key_urls(self, request: RawRequest) -> tuple[str, ...]:
         if self.credential is not None or self.source.unverified or self._public_keys:
@@ -138,12 +133,12 @@ class AdobeIoEvents(Provider):
         return Authentic("adobe-rsa-sha256")
 
     def _check_recipient(self, body: bytes) -> None:
-        """Every event in the body is for the source's client, or it is Adobe's question whether to send at all."""
+        """Every event in the body is for the source's client."""
         try:
             document = json_body.parse(body)
         except Unreadable as error:
             raise Refused("body_malformed", str(error)) from None
-        if self.source.project_id is None or asks_for_validation(document):
+        if self.source.project_id is None or self._is_question(document):
             return
         for event in batch(document):
             named = {json_body.text(event, key) for key in RECIPIENTS} - {None}
@@ -166,18 +161,19 @@ class AdobeIoEvents(Provider):
 
     def read(self, request: Verified) -> Notification:
         payload = json_body.parse(request.body)
-        if asks_for_validation(payload):
-            asked = TestPing("Adobe could not confirm the registration: open the body's validationUrl within 5 minutes")
+        if self._is_question(payload):
+            asked = TestPing("Adobe wants the registration confirmed: open the body's validationUrl within 5 minutes")
             return Notification(payload=payload, instead=asked)
         delivered = batch(payload)
         found = [read_event(event, self._objects) for event in delivered]
         events = tuple(one for one in found if isinstance(one, AssetEvent))
         instead = next((one for one in found if isinstance(one, Ignored)), Ignored("the batch is empty"))
-        # The same over all retries of an event; the header that repeats it is not signed.
-        ids = (json_body.first_text(event, "eventid", "id") for event in delivered)
-        return Notification(
-            payload=payload, events=events, instead=None if events else instead, event_id=id_of_batch(ids)
-        )
+        given_id = id_of_batch(event_id(event) for event in delivered)  # the header that repeats it is not signed
+        return Notification(payload=payload, events=events, instead=None if events else instead, event_id=given_id)
+
+    def _is_question(self, document: Any) -> bool:
+        """Whether it is the POST that asks for confirmation, which is not signed: a credential has to vouch for it."""
+        return self.credential is not None and asked_url(document) is not None
 
     @classmethod
     def samples(cls, now: datetime) -> Mapping[str, Sample]:

@@ -41,7 +41,8 @@ SITE = "https://publish-p12345-e123456.adobeaemcloud.com/"
 SIGNATURE = "x-adobe-digital-signature-1"
 KEY_1, KEY_2 = "x-adobe-public-key1-path", "x-adobe-public-key2-path"
 PATH_1, PATH_2 = "/prod/keys/pub-key-1.pem", "/prod/keys/pub-key-2.pem"
-VALIDATION = b'{"validationUrl": "https://csm.adobe.io/csm/registration_validation?id=1"}'
+VALIDATION_URL = "https://csm.adobe.io/csm/registrations/validate?id=a-1&challenge=b-2"
+VALIDATION = json.dumps({"validationUrl": VALIDATION_URL}).encode()
 
 
 def published(**settings: Any) -> Provider:
@@ -215,11 +216,79 @@ def test_who_has_a_credential_to_give_gives_it_with_the_challenge() -> None:
 
 
 def test_the_question_that_comes_by_post_is_left_to_the_operator() -> None:
-    provider = make("adobe-io-events")
-    request = provider.sign(Sample(VALIDATION), PATH, NOW, private_pem(rsa_key()))
-    found = provider.read(verify(provider, request, NOW))
+    request = RawRequest.of("POST", PATH, {}, VALIDATION)
+    greeting = make("adobe-io-events").greeting(request, NOW)
+    assert greeting is not None
+    assert (greeting.status, greeting.body) == (200, b"")
+    assert greeting.reason.endswith(f"open {VALIDATION_URL}")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"validationUrl",
+        b'{"validationUrl": 1}',
+        b'["validationUrl"]',
+        b'{"validationUrl": "https://evil.example.com/csm/registrations/validate?id=1"}',
+        b'{"validationUrl": "https://csm.adobe.io/csm/registrations/validate?id=<b>"}',
+        VALIDATION.replace(b"}", b', "type": "x"}'),
+        VALIDATION + b" " * 1024,
+    ],
+)
+def test_what_is_not_that_question(body: bytes) -> None:
+    assert make("adobe-io-events").greeting(RawRequest.of("POST", PATH, {}, body), NOW) is None
+
+
+def test_behind_a_credential_the_question_is_kept() -> None:
+    behind = make("adobe-io-events", auth=AUTHS["capability"], secrets=secrets("fake"))
+    request = changed(signed(behind), body=VALIDATION)
+    assert behind.greeting(request, NOW) is None
+    found = behind.read(verify(behind, request, NOW))
     assert isinstance(found.instead, events.TestPing)
     assert "validationUrl" in found.instead.reason
+
+
+def xdm(kind: str = "xdmUpdated", **fields: Any) -> dict[str, Any]:
+    asset = {"xdmAsset:asset_name": "hero.jpg", "xdmAsset:path": "/content/dam/hero.jpg", "xdmAsset:etag": "6fc5"}
+    return {
+        "@id": "x1",
+        "@type": kind,
+        "xdmEventEnvelope:objectType": "xdmAsset",
+        "activitystreams:published": "2026-11-24T13:00:00+02:00",
+        "activitystreams:generator": {"xdmContentRepository:root": REPOSITORY},
+        "activitystreams:object": {"xdmAsset:asset_id": "urn:aaid:aem:1", "xdmAsset:format": "image/jpeg"} | asset,
+    } | fields
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("xdmCreated", AssetKind.CREATED),
+        ("xdmUpdated", AssetKind.UPDATED),
+        ("xdmDeleted", AssetKind.DELETED),
+        ("xdmMoved", AssetKind.UNKNOWN),
+    ],
+)
+def test_activity_streams(kind: str, expected: AssetKind) -> None:
+    for document, given_id in ((xdm(kind), "x1"), ({"event_id": "e1", "event": xdm(kind)}, "e1")):
+        found = notification(document)
+        (one,) = found.events
+        assert (one.kind, one.id, one.urls) == (expected, "urn:aaid:aem:1", (f"{SITE}content/dam/hero.jpg",))
+        assert (one.filename, one.mime_type, one.content_hash) == ("hero.jpg", "image/jpeg", "6fc5")
+        assert one.occurred_at
+        assert one.occurred_at.astimezone(NOW.tzinfo).hour == 11
+        assert found.event_id == given_id
+
+
+def test_activity_streams_without_an_id() -> None:
+    assert notification({"event": xdm()}).event_id == "x1"
+    assert notification(xdm(**{"@id": "N/A"})).event_id is None
+
+
+def test_activity_streams_about_something_else() -> None:
+    found = notification(xdm(**{"xdmEventEnvelope:objectType": "xdmComponentizedPage"}))
+    assert found.instead == Ignored("about an object of type xdmComponentizedPage, not a file")
 
 
 @pytest.mark.parametrize(
