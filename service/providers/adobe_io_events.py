@@ -70,8 +70,8 @@ class AdobeIoEvents(Provider):
             ),
             events="AEM as a Cloud Service: assets `published` (→ `updated`), `unpublished` and `deleted`; `created`, "
             "`updated` and `processing_completed` (→ `updated`) where a site shows what is not published. AEM 6.5: "
-            "asset created, updated, deleted. `metadata_updated` and everything that is no asset are ignored. Several events may come "
-            "in one array.",
+            "asset created, updated, deleted. `metadata_updated` and everything that is no asset are ignored. Several "
+            "events may come in one array.",
             covered="The whole body. No time of sending is signed and the `x-adobe-…` headers are not either: a "
             "repeated delivery is known by the event's id in the body. The challenge is not signed at all; "
             "it is answered with itself, and only where it is a word. Where Adobe asks by POST instead, the log has "
