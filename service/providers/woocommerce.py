@@ -92,7 +92,7 @@ class WooCommerce(BodySignature):
         if kind != "application/x-www-form-urlencoded":
             return None
         if self.credential is not None:
-            self.credential.verify(request)
+            self.verify(request, now)
         return Greeting(reason="WooCommerce asks whether somebody is here")
 
     def read(self, request: Verified) -> Notification:

@@ -72,7 +72,8 @@ class WordPressWpWebhooks(BodySignature):
     def read(self, request: Verified) -> Notification:
         payload = json_body.parse(request.body)
         trigger, url_name = (request.headers.get(name) or "" for name in (_NAME, _URL_NAME))
-        kind = _KINDS.get(trigger) or _KINDS.get(url_name) or AssetKind.UPDATED
+        otherwise = AssetKind.UPDATED if trigger else AssetKind.UNKNOWN
+        kind = _KINDS.get(trigger) or _KINDS.get(url_name) or otherwise
         found = _asset_event(kind, trigger, payload, request.received_at)
         if isinstance(found, Ignored):
             return Notification(payload=payload, instead=found)

@@ -61,7 +61,7 @@ def test_signatures_that_are_refused(value: str) -> None:
         ("wordpress_hook", "delete_attachment", AssetKind.DELETED),
         ("wordpress_hook", "add_attachment", AssetKind.CREATED),
         ("wordpress_hook", "wp_update_attachment_metadata", AssetKind.UPDATED),
-        ("", "", AssetKind.UPDATED),
+        ("", "", AssetKind.UNKNOWN),
     ],
 )
 def test_kinds(trigger: str, url_name: str, kind: AssetKind) -> None:
