@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
-from service.domain.clock import to_ms
+from service.domain.clock import iso
 from service.domain.errors import Unreadable
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import Authentic, RawRequest, Verified
@@ -69,7 +70,8 @@ class Canto(BodySecret):
 
     @classmethod
     def samples(cls, now: datetime) -> Mapping[str, Sample]:
-        asset = {"album": "N29BC", "displayname": "hero.jpg", "id": f"{to_ms(now):026d}", "scheme": "image"}
+        asset_id = sha256(iso(now).encode()).hexdigest()[:26]
+        asset = {"album": "N29BC", "displayname": "hero.jpg", "id": asset_id, "scheme": "image"}
         return {"asset": json_sample(asset)}
 
 
