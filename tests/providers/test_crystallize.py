@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from support.senders import AUTHS, NAME, NOW, PATH, changed, make, problem, secrets, signed, verified
 from support.vectors import agrees, cases, verdict
 
-from service.domain.clock import from_ms, to_ms
+from service.domain.clock import to_ms
 from service.domain.errors import Refused, Unreadable
 from service.domain.events import AssetEvent, AssetKind
 from service.domain.requests import RawRequest
@@ -48,16 +47,10 @@ def event(document: Any, **settings: Any) -> AssetEvent:
     return found
 
 
-def clock(case: Mapping[str, Any]) -> datetime:
-    """The token's own time; the expired one was judged when it was recorded."""
-    issued_at = Token.parse(case["headers"]["X-Crystallize-Signature"]).claims["iat"]
-    return NOW if "expired" in case["note"] else from_ms(issued_at * 1000)
-
-
 @pytest.mark.parametrize("case", cases("crystallize"))
 def test_vectors(case: Mapping[str, Any]) -> None:
     source = Source(provider="crystallize", secrets=secrets(case["secret"]), registered_url=case["url"])
-    assert agrees(said := verdict(build(NAME, source), case, clock(case)), case), said
+    assert agrees(said := verdict(build(NAME, source), case, NOW), case), said
 
 
 @pytest.mark.parametrize(
@@ -68,11 +61,12 @@ def test_vectors(case: Mapping[str, Any]) -> None:
         ({"hmac": "0" * 64}, "signature_mismatch"),
         ({"hmac": None}, "signature_mismatch"),
         ({"hmac": "é"}, "signature_mismatch"),
-        ({"iat": SECONDS - 300}, ""),
-        ({"iat": SECONDS - 301}, "timestamp_too_old"),
+        ({"iat": SECONDS - 3000}, ""),
+        ({"iat": SECONDS + 300}, ""),
         ({"iat": SECONDS + 301}, "timestamp_too_new"),
-        ({"exp": SECONDS - 60}, ""),
-        ({"exp": SECONDS - 61}, "timestamp_too_old"),
+        ({"exp": SECONDS - 299}, ""),
+        ({"exp": SECONDS - 300}, "timestamp_too_old"),
+        ({"exp": SECONDS + 3000}, ""),
         ({"iat": str(SECONDS)}, "timestamp_malformed"),
         ({"iat": float(SECONDS)}, "timestamp_malformed"),
         ({"exp": None}, "timestamp_malformed"),

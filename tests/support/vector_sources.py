@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from service.domain.clock import iso
-from service.providers.json_web_tokens import Token
 from service.providers.signatures import unix_time
 from support.senders import NOW
 
@@ -41,8 +40,6 @@ def clock(case: Case) -> str:
             return str(given)
     if (found := _TIME.search(str(case["headers"]))) is not None:
         return found[1]
-    if (token := header(case, "x-crystallize-signature")) is not None and "expired" not in case["note"]:
-        return str(Token.parse(token).claims["iat"])  # the expired one was judged when it was recorded
     for name in _TIME_HEADERS:
         if (value := header(case, name)) is not None:
             return value if len(value) != 12 else iso(unix_time(value, "s"))  # of Filestack's tests, in the year 5882
