@@ -64,8 +64,9 @@ def _keys(case: Case) -> Settings:
             return {"secrets": [secret]}
         case list(several):
             return {"secrets": several}
-        case {"query": {"token": secret}}:
-            return {"auth": {"query": "token"}, "secrets": [secret]}
+        case {"query": parameters}:
+            ((name, secret),) = parameters.items()
+            return {"auth": {"query": name}, "secrets": [secret]}
         case {"user": user, "password": secret}:
             return {"auth": {"basic": user}, "secrets": [secret]}
         case {"header": name, "value": secret}:
@@ -74,11 +75,22 @@ def _keys(case: Case) -> Settings:
             return {"auth": {"bearer": True}, "secrets": [bearer.removeprefix("Bearer ")]}
         case {"bearer": secret}:
             return {"auth": {"bearer": True}, "secrets": [secret]}
+    if "jwks" in (config := case.get("config") or {}):
+        return {"public_keys": [json.dumps(config["jwks"])], "auth": {"jwt": _claims(config)}}
     if "public_keys" in case:
         return {"public_keys": list(case["public_keys"].values())}
     if case.get("cert"):
         return {"public_keys": [case["cert"]]}
     return {"secrets": ["fake-secret-nobody-signed-with"]}
+
+
+_CLAIMS = {"service_account": "email", "eventgrid_app_id": "app_id"}  # where the vectors have names of their own
+
+
+def _claims(config: Mapping[str, Any]) -> Settings:
+    """What a token must say, by the names of relay.yaml."""
+    names = ("audience", "service_account", "tenant", "eventgrid_app_id", "role")
+    return {_CLAIMS.get(name, name): config[name] for name in names if name in config}
 
 
 def _aws_sns(case: Case) -> Settings:
