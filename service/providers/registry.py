@@ -46,6 +46,7 @@ PROVIDERS: dict[str, str] = {
     "mux": "service.providers.mux:Mux",
     "optimizely-cmp": "service.providers.optimizely_cmp:OptimizelyCmp",
     "oracle-ons": "service.providers.oracle_ons:OracleOns",
+    "payload": "service.providers.payload:Payload",
     "plain": "service.providers.plain_credentials:Plain",
     "sanity": "service.providers.sanity:Sanity",
     "seaweedfs": "service.providers.seaweedfs:SeaweedFs",
