@@ -48,6 +48,7 @@ PROVIDERS: dict[str, str] = {
     "oracle-ons": "service.providers.oracle_ons:OracleOns",
     "payload": "service.providers.payload:Payload",
     "plain": "service.providers.plain_credentials:Plain",
+    "prismic": "service.providers.prismic:Prismic",
     "sanity": "service.providers.sanity:Sanity",
     "seaweedfs": "service.providers.seaweedfs:SeaweedFs",
     "shopify": "service.providers.shopify:Shopify",
