@@ -12,7 +12,7 @@ from service.domain.errors import Refused
 from service.domain.events import Notification
 from service.domain.requests import Authentic, Greeting, RawRequest, Verified
 from service.domain.variants import Variant
-from service.providers.credentials import StaticCredential
+from service.providers.credentials import Credential, StaticCredential, auth_kind
 from service.settings.model import Source
 
 _OPTIONS = (  # settings that only some providers read: elsewhere they would do nothing, silently
@@ -116,14 +116,16 @@ class Provider(ABC):
             for option in _OF_VERIFICATION:
                 if getattr(source, option) not in (None, []):
                     raise SourceProblem("unverified", f"and `{option}` contradict each other: give one of them")
+        # What takes the place of the issuer's published keys goes with every token.
+        pinned = {"public_keys"} if source.auth is not None and source.auth.jwt is not None else set()
         for option in _OPTIONS:
-            if getattr(source, option) and option not in self.info.options:
+            if getattr(source, option) and option not in {*self.info.options, *pinned}:
                 raise SourceProblem(option, f"{self.info.name} has no such option")
         if source.tolerance is not None and self.info.tolerance is None:
             raise SourceProblem("tolerance", f"{self.info.name} signs no time, so this would do nothing")
         if self.credential is not None and not self.info.signs_beside_auth:
             for option in _OF_SIGNATURES:
-                if getattr(source, option) not in (None, []):
+                if option not in pinned and getattr(source, option) not in (None, []):
                     raise SourceProblem(option, "with `auth:` no signature is looked at, so this would do nothing")
 
     def _check_secrets(self) -> None:
@@ -131,22 +133,29 @@ class Provider(ABC):
         source = self.source
         if not all(source.secrets):
             raise SourceProblem("secrets", "an empty secret would let everybody in")
-        if self.credential is not None and not source.secrets:
+        if isinstance(self.credential, StaticCredential) and not source.secrets:
             raise SourceProblem("secrets", f"auth: {self.credential.kind} takes its values from here")
         if source.unverified or self.credential is not None:
             return
         if self.info.needs_secret and not (source.secrets or source.public_keys):
             raise SourceProblem("secrets", f"{self.info.name} signs its webhooks: give the signing secret here")
 
-    def _credential(self) -> StaticCredential | None:
+    def _credential(self) -> Credential | None:
+        auth = self.source.auth
+        if auth is None:
+            return None
         try:
-            credential = StaticCredential.of(self.name, self.source)
+            kind, _ = auth_kind(auth)
         except ValueError as error:
             raise SourceProblem("auth", str(error)) from None
-        if credential is not None and credential.kind not in self.info.auth:
+        if kind not in self.info.auth:
             offered = ", ".join(self.info.auth) or "none"
-            raise SourceProblem("auth", f"{self.info.name} does not offer {credential.kind} (offered: {offered})")
-        return credential
+            raise SourceProblem("auth", f"{self.info.name} does not offer {kind} (offered: {offered})")
+        if auth.jwt is not None:
+            from service.providers.token_credential import TokenCredential  # few sources need it
+
+            return TokenCredential.of(auth.jwt, self.source)
+        return StaticCredential.of(self.name, self.source)
 
     @classmethod
     def completed(cls, source: Source) -> Source:
@@ -163,7 +172,7 @@ class Provider(ABC):
         if self.source.unverified:
             return Authentic("unverified")
         if self.credential is not None:
-            return self.credential.verify(request)
+            return self.credential.verify(request, now, key)
         return self.verify_signature(request, now, key)
 
     def stored_path(self, path: str) -> str:
@@ -185,7 +194,7 @@ class Provider(ABC):
     def key_urls(self, request: RawRequest) -> tuple[str, ...]:
         """Where the published keys are that this request names, if judging it takes any: already held against the
         provider's host rule. Raises Refused where the rule is broken."""
-        return ()
+        return () if self.credential is None else self.credential.key_urls(request)
 
     @abstractmethod
     def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
@@ -205,7 +214,7 @@ class Provider(ABC):
         if self.source.unverified:
             return RawRequest.of("POST", path, sample.headers, sample.body)
         if self.credential is not None:
-            path, credential = self.credential.applied(path)
+            path, credential = self.credential.carried(path, sample.body, now, signing_key)
             return RawRequest.of("POST", path, {**sample.headers, **credential}, sample.body)
         signed = self.signed(sample, path, now, signing_key)
         return RawRequest.of("POST", path, signed.headers, signed.body)

@@ -7,8 +7,10 @@ import binascii
 import hashlib
 import hmac
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Self
 from urllib.parse import parse_qsl, unquote_plus, urlencode
@@ -39,6 +41,17 @@ def _latin1(value: str | None) -> bytes | None:
         raise Refused("header_malformed") from None
 
 
+def authorization(request: RawRequest, scheme: str) -> bytes | None:
+    """What stands behind the scheme in the Authorization header, None without one; refused for another scheme."""
+    value = _latin1(request.header("authorization"))
+    if value is None:
+        return None
+    given, _, rest = value.partition(b" ")
+    if given.lower() != scheme.encode():
+        raise Refused("credential_malformed", f"the Authorization header is not {scheme}")
+    return rest.strip()
+
+
 def auth_kind(auth: Auth) -> tuple[str, str]:
     """The one scheme an `auth:` names and its argument; ValueError unless there is exactly one."""
     chosen = [(kind, value) for kind in Auth.__struct_fields__ if (value := getattr(auth, kind)) is not None]
@@ -52,8 +65,38 @@ def auth_kind(auth: Auth) -> tuple[str, str]:
     return kind, value if isinstance(value, str) else ""
 
 
+class Credential(ABC):
+    """What a source with `auth:` asks of every request; `kind` is the setting below it."""
+
+    __slots__ = ()
+
+    kind: str
+
+    @property
+    @abstractmethod
+    def challenge(self) -> str | None:
+        """The `WWW-Authenticate` of a refusal, None where HTTP has no name for the scheme."""
+
+    @abstractmethod
+    def verify(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
+        """Raises Refused. `key` is what was found at `key_urls`."""
+
+    @abstractmethod
+    def key_urls(self, request: RawRequest) -> tuple[str, ...]:
+        """Where the keys are published that judging this request takes; raises Refused."""
+
+    @abstractmethod
+    def carried(self, path: str, body: bytes, now: datetime, signing_key: bytes | None) -> tuple[str, dict[str, str]]:
+        """The path and the extra headers of a request that carries this credential, for `send` and the tests; raises
+        CommandFailed where that takes a key which was not given."""
+
+    @abstractmethod
+    def without_secret(self, path: str) -> str:
+        """The path and query with `***` where this credential stands in them."""
+
+
 @dataclass(frozen=True, slots=True)
-class StaticCredential:
+class StaticCredential(Credential):
     """What a source with `auth:` asks of every request. The secrets are its values; any one of them will do."""
 
     source: str
@@ -63,16 +106,17 @@ class StaticCredential:
 
     @classmethod
     def of(cls, name: str, source: Source) -> Self | None:
+        """The credential that `secrets` are the values of, None where there is none; ValueError."""
         if source.auth is None:
             return None
         kind, argument = auth_kind(source.auth)
+        if kind == "jwt":
+            return None
         return cls(name, kind, argument, tuple(secret.reveal() for secret in source.secrets))
 
     @property
     def challenge(self) -> str | None:
-        """The `WWW-Authenticate` of a refusal, None where HTTP has no name for the scheme.
-
-        Amazon SNS sends the user and password of its URL only when so asked:
+        """Amazon SNS sends the user and password of its URL only when so asked:
         https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.prepare.html
         """
         match self.kind:
@@ -82,7 +126,7 @@ class StaticCredential:
                 return "Bearer"
         return None
 
-    def verify(self, request: RawRequest) -> Authentic:
+    def verify(self, request: RawRequest, now: datetime | None = None, key: bytes | None = None) -> Authentic:
         """Raises Refused; compares in constant time."""
         given = getattr(self, f"_{self.kind}")(request)
         if given is None:
@@ -93,8 +137,14 @@ class StaticCredential:
             raise Refused("credential_mismatch")
         return Authentic(scheme=self.kind)
 
+    def key_urls(self, request: RawRequest) -> tuple[str, ...]:
+        return ()
+
+    def carried(self, path: str, body: bytes, now: datetime, signing_key: bytes | None) -> tuple[str, dict[str, str]]:
+        return self.applied(path)
+
     def applied(self, path: str) -> tuple[str, dict[str, str]]:
-        """The path and the extra headers of a request that carries this credential, for `send` and the tests."""
+        """The path and the extra headers of a request that carries the first of the secrets."""
         secret = self.secrets[0]
         match self.kind:
             case "header":
@@ -110,7 +160,6 @@ class StaticCredential:
                 return f"{path}/{make_capability(self.source, self.secrets)}", {}
 
     def without_secret(self, path: str) -> str:
-        """The path and query with `***` where this credential stands in them."""
         if self.kind == "capability":
             bare, mark, query = path.partition("?")
             return f"{bare.rpartition('/')[0]}/{HIDDEN}{mark}{query}"
@@ -134,20 +183,11 @@ class StaticCredential:
             raise Refused("credential_repeated", f"the query parameter {self.argument} came {len(values)} times")
         return values[0].encode(errors="replace") if values else None
 
-    def _authorization(self, request: RawRequest, scheme: str) -> bytes | None:
-        value = _latin1(request.header("authorization"))
-        if value is None:
-            return None
-        given, _, rest = value.partition(b" ")
-        if given.lower() != scheme.encode():
-            raise Refused("credential_malformed", f"the Authorization header is not {scheme}")
-        return rest.strip()
-
     def _bearer(self, request: RawRequest) -> bytes | None:
-        return self._authorization(request, "bearer")
+        return authorization(request, "bearer")
 
     def _basic(self, request: RawRequest) -> bytes | None:
-        encoded = self._authorization(request, "basic")
+        encoded = authorization(request, "basic")
         if encoded is None:
             return None
         try:
