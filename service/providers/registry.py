@@ -33,6 +33,7 @@ PROVIDERS: dict[str, str] = {
     "contentstack": "service.providers.contentstack:Contentstack",
     "craft": "service.providers.craft:Craft",
     "crystallize": "service.providers.crystallize:Crystallize",
+    "datocms": "service.providers.datocms:DatoCms",
     "filestack": "service.providers.filestack:Filestack",
     "frontify": "service.providers.frontify:Frontify",
     "ghost": "service.providers.ghost:Ghost",
