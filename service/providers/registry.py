@@ -20,6 +20,7 @@ PROVIDERS: dict[str, str] = {
     "basic": "service.providers.plain_credentials:Basic",
     "bearer": "service.providers.plain_credentials:Bearer",
     "brandfolder": "service.providers.brandfolder:Brandfolder",
+    "builder-io": "service.providers.builder_io:BuilderIo",
     "bunny-stream": "service.providers.bunny_stream:BunnyStream",
     "bynder": "service.providers.bynder:Bynder",
     "canto": "service.providers.canto:Canto",
