@@ -57,6 +57,7 @@ class AdobeIoEvents(Provider):
         ),
         options=("public_keys", "project_id", "bases", "key_encoding"),
         needs_secret=False,
+        unreadable_status=200,  # a registration with too many errors is disabled
         handshake_methods=("GET",),
         guide=Guide(
             setup=(

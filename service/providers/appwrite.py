@@ -45,6 +45,7 @@ class Appwrite(Provider):
         stored_headers=frozenset({_SIGNATURE, _EVENTS, _PROJECT, "x-appwrite-webhook-id", "content-type"}),
         auth=("basic", "capability"),
         options=("registered_url", "bases"),
+        unreadable_status=200,  # ten errors in a row and Appwrite switches the webhook off
         guide=Guide(
             setup=(
                 "*Project → Settings → Webhooks → Create webhook*: URL `https://relay.example.com/hooks/NAME`, the "
