@@ -57,6 +57,7 @@ PROVIDERS: dict[str, str] = {
     "seaweedfs": "service.providers.seaweedfs:SeaweedFs",
     "shopify": "service.providers.shopify:Shopify",
     "slack-style": "service.providers.slack_style:SlackStyle",
+    "squidex": "service.providers.squidex:Squidex",
     "standard-webhooks": "service.providers.standard_webhooks:StandardWebhooks",
     "storyblok": "service.providers.storyblok:Storyblok",
     "strapi": "service.providers.strapi:Strapi",
