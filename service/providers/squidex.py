@@ -61,7 +61,7 @@ class Squidex(BodySignature):
             "12 hours, and an event is dropped after two days; whether that, and its time-out of 2 s, still hold for "
             "rules is unknown (newer releases give an action 10 s), as is whether a rule is ever switched off.",
             urls="Computed: `https://`, `cdn_host`, `/api/assets/`, the app's name and the asset's id, and once more "
-            "with its slug; both stay when the file is replaced. Versions (`?version=`) and transformations are for rules.",
+            "with its slug; both stay when the file is replaced. A rule names other queries (`?version=`).",
         ),
     )
     signature_header = "x-signature"
