@@ -24,32 +24,34 @@ class BodySecret(Provider):
 
     def __init__(self, name: str, source: Source) -> None:
         super().__init__(name, source)
-        # The last quotation mark may be missing: of a refused body only the beginning is kept.
-        self._field = re.compile(rb'("%s"\s*:\s*)"(?:[^"\\]|\\.)*"?' % self.secret_field.encode(), re.DOTALL)
+        self._written = re.compile(  # in what is no JSON as a whole, such as a body that was cut short
+            rb'"%s"\s*:\s*"(?:[^"\\]|\\(?:.|\Z))*("|\Z)' % self.secret_field.encode(), re.DOTALL
+        )
 
     def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
-        given = self._given(request.body)
+        try:
+            given = json_body.text(json_body.parse_object(request.body), self.secret_field)
+        except Unreadable:
+            raise Refused("credential_malformed", "the body that should hold the secret is no JSON object") from None
         if given is None:
             raise Refused("credential_missing", f"the body has no {self.secret_field}")
         if not matches_any([given.encode()], [secret.encode() for secret in self.source.secrets]):
             raise Refused("credential_mismatch")
-        if self._given(self.stored_body(request.body)) != HIDDEN:
-            raise Refused("credential_malformed", f"{self.secret_field} is spelled so that it could not be blotted out")
         return Authentic(f"{self.info.name}-secret")
 
-    def _given(self, body: bytes) -> str | None:
-        try:
-            return json_body.text(json_body.parse(body), self.secret_field)
-        except Unreadable as error:
-            raise Refused("body_malformed", str(error)) from None
-
     def stored_body(self, body: bytes) -> bytes:
-        return self._field.sub(rb'\1"%s"' % HIDDEN.encode(), body)
+        try:
+            document = json_body.parse(body)
+        except Unreadable:
+            return self._written.sub(f'"{self.secret_field}":"{HIDDEN}"'.encode(), body)
+        if not isinstance(document, dict) or document.get(self.secret_field) is None:
+            return body
+        return msgspec.json.encode(document | {self.secret_field: HIDDEN})
 
     def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
         try:
             document = json_body.parse_object(sample.body)
         except Unreadable as error:
             raise CommandFailed(f"the secret goes into the body, and that cannot be: {error}") from None
-        with_secret = {**document, self.secret_field: self.source.secrets[0].reveal()}
+        with_secret = document | {self.secret_field: self.source.secrets[0].reveal()}
         return Sample(msgspec.json.encode(with_secret), sample.headers)

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-import msgspec
-
 from service.domain.clock import iso
-from service.domain.errors import Refused, Unreadable
+from service.domain.errors import Unreadable
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification, TestPing
-from service.domain.requests import Authentic, RawRequest, Verified
+from service.domain.requests import Verified
 from service.providers import json_body
-from service.providers.base import Guide, Info, Provider, Sample
+from service.providers.base import Guide, Info, Sample
+from service.providers.body_secret import BodySecret
 from service.providers.credential_only import UNSIGNED_AUTH
-from service.providers.credentials import HIDDEN
 from service.providers.plain_provider import json_sample
-from service.providers.signatures import matches_any
-
-_FIELD = "secret"
-_WRITTEN = re.compile(rb'"secret"\s*:\s*"(?:[^"\\]|\\(?:.|\Z))*("|\Z)', re.DOTALL)  # in what is no JSON as a whole
 
 
-class Prismic(Provider):
+class Prismic(BodySecret):
     """https://prismic.io/docs/webhooks
 
     There is no event of the media library. Anything but a 200, another 2xx too, counts as a failure.
     """
 
+    secret_field = "secret"  # noqa: S105 - the name of the field, not a secret
     info = Info(
         name="prismic",
         title="Prismic",
@@ -60,30 +54,6 @@ class Prismic(Provider):
         ),
     )
 
-    def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
-        try:
-            given = json_body.text(json_body.parse_object(request.body), _FIELD)
-        except Unreadable:
-            raise Refused("credential_malformed", "the body that should hold the secret is no JSON object") from None
-        if given is None:
-            raise Refused("credential_missing", "the body has no secret")
-        if not matches_any([given.encode()], [secret.encode() for secret in self.source.secrets]):
-            raise Refused("credential_mismatch")
-        return Authentic("prismic-v1")
-
-    def stored_body(self, body: bytes) -> bytes:
-        try:
-            document = json_body.parse(body)
-        except Unreadable:
-            return _WRITTEN.sub(f'"{_FIELD}":"{HIDDEN}"'.encode(), body)
-        if not isinstance(document, dict) or document.get(_FIELD) is None:
-            return body
-        return msgspec.json.encode(document | {_FIELD: HIDDEN})
-
-    def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
-        document = json_body.parse_object(sample.body) | {_FIELD: self.source.secrets[0].reveal()}
-        return Sample(msgspec.json.encode(document), sample.headers)
-
     def read(self, request: Verified) -> Notification:
         payload = json_body.parse_object(request.body)
         kind = json_body.text(payload, "type")
@@ -109,7 +79,7 @@ class Prismic(Provider):
 def _sample(kind: str, now: datetime, fields: Mapping[str, Any]) -> Sample:
     repository = {
         "type": kind,
-        _FIELD: None,
+        "secret": None,
         "domain": "acme",
         "apiUrl": "https://acme.prismic.io/api",
         "masterRef": sha256(iso(now).encode()).hexdigest()[:16],
