@@ -22,6 +22,7 @@ PROVIDERS: dict[str, str] = {
     "brandfolder": "service.providers.brandfolder:Brandfolder",
     "builder-io": "service.providers.builder_io:BuilderIo",
     "bunny-stream": "service.providers.bunny_stream:BunnyStream",
+    "buttercms": "service.providers.buttercms:ButterCms",
     "bynder": "service.providers.bynder:Bynder",
     "canto": "service.providers.canto:Canto",
     "capability-url": "service.providers.plain_credentials:CapabilityUrl",
