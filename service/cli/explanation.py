@@ -127,7 +127,7 @@ def _plan(
     if isinstance(notification.instead, Confirmation):
         explanation.confirmation_url = notification.instead.url
     for number, outcome in enumerate(planned, 1):
-        explanation.events.append(_event(outcome.event))
+        explanation.events.append(_event(outcome.event) | {"late": outcome.trace["event"]["late"]})
         explanation.rules += [{"event": number, **rule} for rule in outcome.trace["rules"]]
     merged: dict[tuple[str, str], PlannedPurge] = {}
     for outcome in planned:

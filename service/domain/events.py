@@ -32,7 +32,8 @@ class AssetEvent:
 
     `urls` are the ones the event says are current, `earlier_urls` those it says the asset had (a rename's old name).
     The asset memory adds to `earlier_urls` before the rules see the event. `content_hash` is any token that changes
-    with the bytes (etag, version, digest).
+    with the bytes (etag, version, digest). `sequence` is for senders that number an asset's states: a text made by the
+    provider that sorts after that of every earlier state of this asset.
     """
 
     kind: AssetKind
@@ -47,6 +48,7 @@ class AssetEvent:
     locale: str | None = None
     occurred_at: datetime | None = None
     content_hash: str | None = None
+    sequence: str | None = None
 
     @property
     def all_urls(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from service.providers.registry import build, provider_class
 from service.providers.verification import verify
 from service.rules.compiled import CompiledRules, compile_settings
 from service.rules.limits import shown
-from service.rules.memory import next_memory, with_memory
+from service.rules.memory import next_memory, overtaken, with_memory
 from service.rules.plan import Plan, plan
 from service.settings.model import Settings
 
@@ -70,7 +70,7 @@ class Pipeline:
                 event=seen,
                 purges=result.purges,
                 memory=next_memory(event, memory, self.urls_per_asset),
-                trace=_trace(seen, result),
+                trace=_trace(seen, overtaken(event, memory), result),
                 failed=result.error,
             )
 
@@ -190,7 +190,7 @@ def _dedupe(verified: Verified, event_id: str | None) -> bytes:
     return digest.digest()[:16]
 
 
-def _trace(event: AssetEvent, result: Plan) -> dict[str, Any]:
+def _trace(event: AssetEvent, late: str | None, result: Plan) -> dict[str, Any]:
     """What `receipts show` and `explain` say of one event: JSON values only."""
     return {
         "event": {
@@ -200,6 +200,7 @@ def _trace(event: AssetEvent, result: Plan) -> dict[str, Any]:
             "earlier_urls": list(event.earlier_urls),
             "environment": event.environment,
             "occurred_at": None if event.occurred_at is None else iso(event.occurred_at),
+            "late": late,
         },
         "rules": [
             {

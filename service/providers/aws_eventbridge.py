@@ -15,6 +15,7 @@ from service.providers import json_body
 from service.providers.base import Guide, Info, Sample, SourceProblem
 from service.providers.bucket_webhook import BucketWebhook
 from service.providers.plain_provider import json_sample
+from service.providers.s3_records import amazon_sequence
 from service.settings.model import Source
 
 _S3 = "aws.s3"
@@ -83,6 +84,7 @@ class AwsEventBridge(BucketWebhook):
             json_body.text(payload, "detail", "object", "key"),
             occurred_at=json_body.moment(payload, "time"),
             content_hash=json_body.text(payload, "detail", "object", "etag"),
+            sequence=amazon_sequence(json_body.text(payload, "detail", "object", "sequencer")),
         )
         if event is not None:
             yield event

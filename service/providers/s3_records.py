@@ -16,6 +16,7 @@ from service.providers import json_body
 from service.providers.base import SourceProblem
 from service.settings.model import Source
 
+_SEQUENCER = re.compile(r"[0-9A-Fa-f]{1,64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # What JavaScript's encodeURI leaves alone beside letters and digits, without `?` and `#`, which would end the path.
 _ENCODE_URI = "/-_.!~*'();:@&=+$,"
@@ -76,6 +77,7 @@ class Objects:
         *,
         occurred_at: datetime | None = None,
         content_hash: str | None = None,
+        sequence: str | None = None,
     ) -> AssetEvent | None:
         """What happened to one object; None without a bucket or a key, and for control characters in either, which no
         URL a site uses can mean."""
@@ -90,6 +92,7 @@ class Objects:
             key=key,
             occurred_at=occurred_at,
             content_hash=content_hash,
+            sequence=sequence,
         )
 
 
@@ -104,16 +107,30 @@ def _events(document: Any, bases: Mapping[str, str], key_encoding: str | None) -
         kind = _kind(json_body.text(record, "eventName") or "")
         if kind is None:
             continue
-        encoding = key_encoding or _ENCODINGS.get(json_body.text(record, "eventSource") or "", "form")
+        sender = json_body.text(record, "eventSource") or ""
+        encoding = key_encoding or _ENCODINGS.get(sender, "form")
+        amazon = sender == "aws:s3"  # a Ceph gateway's sequencers are in no order, of others nothing is said
         event = Objects(bases, encoding).event(
             kind,
             json_body.text(record, "s3", "bucket", "name"),
             json_body.text(record, "s3", "object", "key"),
             occurred_at=json_body.moment(record, "eventTime"),
             content_hash=json_body.text(record, "s3", "object", "eTag"),
+            sequence=amazon_sequence(json_body.text(record, "s3", "object", "sequencer")) if amazon else None,
         )
         if event is not None:
             yield event
+
+
+def amazon_sequence(sequencer: str | None) -> str | None:
+    """A sequencer of Amazon's in a spelling that sorts, None for what is none.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html: hexadecimal, the shorter
+    one is filled up with zeros at its right, and of one key the larger is the later.
+    """
+    if sequencer is None or _SEQUENCER.fullmatch(sequencer) is None:
+        return None
+    return sequencer.upper().rstrip("0")
 
 
 def listed(payload: Any, name: str) -> list[Any]:

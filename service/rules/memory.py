@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from service.domain.clock import to_ms
+from service.domain.clock import iso
 from service.domain.events import AssetEvent, AssetKind
 from service.domain.memory import AssetMemory
 from service.rules.limits import sendable_text
@@ -28,7 +28,7 @@ def next_memory(event: AssetEvent, memory: AssetMemory | None, limit: int) -> As
     neither brings an old URL back nor revives what was deleted after it.
     """
     known = AssetMemory() if memory is None else memory
-    if _older(event, known):
+    if known.is_newer_than(event):
         earlier = _without(known.urls, (*event.urls, *event.earlier_urls, *known.earlier_urls))
         return replace(known, earlier_urls=earlier[:limit])
     urls = _without((), event.urls) or known.urls
@@ -38,7 +38,18 @@ def next_memory(event: AssetEvent, memory: AssetMemory | None, limit: int) -> As
         content_hash=event.content_hash or known.content_hash,
         occurred_at=event.occurred_at or known.occurred_at,
         gone=event.kind.gone,
+        sequence=event.sequence,  # the number of another state would mislead: without one, times have to do
     )
+
+
+def overtaken(event: AssetEvent, memory: AssetMemory | None) -> str | None:
+    """Why an event comes too late to say what is so now, None for one that does not. Its images are purged all the
+    same: a needless purge is better than a picture that stays."""
+    if memory is None or not memory.is_newer_than(event):
+        return None
+    state = "that it is gone" if memory.gone else "a later state"
+    since = "" if memory.occurred_at is None else f", as of {iso(memory.occurred_at)}"
+    return f"older than what is known: {state}{since}"
 
 
 def _differs(event: AssetEvent, memory: AssetMemory) -> bool:
@@ -47,13 +58,6 @@ def _differs(event: AssetEvent, memory: AssetMemory) -> bool:
     if urls and memory.urls and set(urls) != set(memory.urls):
         return True
     return bool(event.content_hash and memory.content_hash and event.content_hash != memory.content_hash)
-
-
-def _older(event: AssetEvent, memory: AssetMemory) -> bool:
-    """Whether both times are known and the event's comes first; in milliseconds, which is what the store keeps."""
-    if event.occurred_at is None or memory.occurred_at is None:
-        return False
-    return to_ms(event.occurred_at) < to_ms(memory.occurred_at)
 
 
 def _without(current: tuple[str, ...], urls: Iterable[str]) -> tuple[str, ...]:

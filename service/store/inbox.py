@@ -147,16 +147,11 @@ def _plan(
                 overtaken.add(key)
         known = memories[key]
         outcome = plan(event, known)
-        if known is not None and (outcome.failed or (key in overtaken and not _timed(event, known))):
+        if known is not None and (outcome.failed or (key in overtaken and known.is_newer_than(event) is None)):
             outcome = replace(outcome, memory=_noted(known, outcome.memory))
         memories[key] = outcome.memory
         planned.append(outcome)
     return tuple(planned)
-
-
-def _timed(event: AssetEvent, known: AssetMemory) -> bool:
-    """Whether the sender itself says which is the older, so that the planner has seen to it."""
-    return event.occurred_at is not None and known.occurred_at is not None
 
 
 def _noted(known: AssetMemory, memory: AssetMemory) -> AssetMemory:
@@ -210,6 +205,7 @@ def _apply(tx: Tx, new: NewReceipt, planned: Sequence[PlannedEvent], heard_at: d
             content_hash=memory.content_hash,
             occurred_at=None if memory.occurred_at is None else to_ms(memory.occurred_at),
             gone=int(memory.gone),
+            sequence=memory.sequence,
             now=0 if outcome.failed else to_ms(heard_at),  # a failed rule has not dealt with the new state
         )
         for purge in outcome.purges:
@@ -265,6 +261,7 @@ def _memory(row: Row) -> AssetMemory:
         content_hash=row["content_hash"],
         occurred_at=None if row["occurred_at"] is None else from_ms(row["occurred_at"]),
         gone=bool(row["gone"]),
+        sequence=row["sequence"],
     )
 
 

@@ -219,6 +219,14 @@ async def test_the_second_event_of_an_asset_in_a_request_knows_the_first(engine:
     assert (await remembered(engine)).urls == (NEW,)
 
 
+async def test_a_late_event_purges_and_does_not_revive_what_was_deleted_after_it(engine: Engine) -> None:
+    deleted = event(OLD, kind=AssetKind.DELETED, sequence="2")
+    await taken(engine, event(OLD, kind=AssetKind.CREATED, sequence="0"), deleted)
+    accepted = await taken(engine, event(NEW, kind=AssetKind.UPDATED, sequence="1"), now=at(1))
+    assert accepted.purges == 2
+    assert await remembered(engine) == AssetMemory(urls=(OLD,), earlier_urls=(NEW,), gone=True, sequence="2")
+
+
 # -- replay
 
 
@@ -285,6 +293,14 @@ async def test_the_senders_own_times_decide_where_it_gives_them(engine: Engine) 
     await Inbox(engine).keep(refused, 10)
     await taken(engine, event(OLD, occurred_at=at(-9)), now=at(1))  # came later, and tells of an earlier time
     await replayed(engine, refused.id, event(NEW, occurred_at=at(-1)), rules=Rules())
+    assert (await remembered(engine)).urls == (NEW,)
+
+
+async def test_the_senders_own_numbers_decide_where_it_gives_them(engine: Engine) -> None:
+    refused = receipt(status=ReceiptStatus.REFUSED)
+    await Inbox(engine).keep(refused, 10)
+    await taken(engine, event(OLD, sequence="1"), now=at(1))
+    await replayed(engine, refused.id, event(NEW, sequence="2"), rules=Rules())
     assert (await remembered(engine)).urls == (NEW,)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from support.intake import NOW, PROJECTS, SOURCES
 from service.domain import events
 from service.domain.errors import Unreadable
 from service.domain.events import AssetEvent, AssetKind, Confirmation, Ignored, Notification
+from service.domain.memory import AssetMemory
 from service.domain.purges import ReceiptStatus
 from service.domain.requests import RawRequest, Verified
 from service.ingest.pipeline import Pipeline, build_pipelines, table_reader
@@ -106,3 +108,11 @@ def test_tables_lie_beside_the_configuration(tmp_path: Path) -> None:
     notification = Notification(payload={}, events=(EVENT,))
     planned = built.planner(notification, verified())(EVENT, None)
     assert [purge.src_image for purge in planned.purges] == ["/a.jpg"]
+
+
+def test_the_trace_says_of_a_late_event_that_it_is_one() -> None:
+    planner = pipeline().planner(Notification(payload={}, events=(EVENT,)), verified())
+    assert planner(EVENT, None).trace["event"]["late"] is None
+    outcome = planner(replace(EVENT, sequence="1"), AssetMemory(sequence="2", gone=True))
+    assert outcome.trace["event"]["late"] == "older than what is known: that it is gone"
+    assert [purge.src_image for purge in outcome.purges] == list(EVENT.urls)

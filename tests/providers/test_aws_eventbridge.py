@@ -21,7 +21,7 @@ NAME = "aws-eventbridge"
 
 
 def event_of(event_type: Any = "Object Created", **more: Any) -> dict[str, Any]:
-    detail = {"bucket": {"name": "my-bucket"}, "object": {"key": "a+b %20.jpg", "etag": "e1"}}
+    detail = {"bucket": {"name": "my-bucket"}, "object": {"key": "a+b %20.jpg", "etag": "e1", "sequencer": "0a0"}}
     usual = {"id": "e-1", "detail-type": event_type, "source": "aws.s3", "time": iso(NOW), "detail": detail}
     return usual | more
 
@@ -116,7 +116,7 @@ def test_what_an_event_says() -> None:
     (event,) = events(event_of(extra="of the connection"))
     assert (event.id, event.bucket, event.key) == ("my-bucket/a+b %20.jpg", "my-bucket", "a+b %20.jpg")
     assert event.urls == ("https://img.example.com/a%2Bb%20%2520.jpg", "https://img.example.com/a+b%20%2520.jpg")
-    assert (event.occurred_at, event.content_hash) == (NOW, "e1")
+    assert (event.occurred_at, event.content_hash, event.sequence) == (NOW, "e1", "0A")
     (event,) = events(event_of(), key_encoding="form")
     assert event.key == "a b  .jpg"
 

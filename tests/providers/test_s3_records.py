@@ -9,7 +9,7 @@ import pytest
 from support.senders import problem
 from support.sns import record
 
-from service.providers.s3_records import bases_of, object_urls, read_records
+from service.providers.s3_records import amazon_sequence, bases_of, object_urls, read_records
 from service.settings.model import Source
 
 BASES = {"my-bucket": "https://img.example.com/"}
@@ -114,3 +114,36 @@ def test_bases() -> None:
         "bases",
         "the base of a is neither a URL nor a path on the site: 'x'",
     )
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("0066F2A1B3C4D5E6F7", "0066F2A1B3C4D5E6F8"),
+        ("0066f2a1", "0066F2A2"),
+        ("0066F2A1", "0066F2A101"),  # the shorter one is filled up at its right
+        ("0066F2A1", "1"),
+        ("0", "01"),
+    ],
+)
+def test_sequencers_of_amazon_are_in_order(earlier: str, later: str) -> None:
+    first, second = amazon_sequence(earlier), amazon_sequence(later)
+    assert first is not None
+    assert second is not None
+    assert first < second
+
+
+def test_zeros_at_the_end_of_a_sequencer_say_nothing() -> None:
+    assert amazon_sequence("0A00") == amazon_sequence("0a") == "0A"
+
+
+@pytest.mark.parametrize("sequencer", [None, "", "xyz", "0A\n", "A" * 65, "\u0660"])
+def test_what_is_no_sequencer_orders_nothing(sequencer: str | None) -> None:
+    assert amazon_sequence(sequencer) is None
+
+
+@pytest.mark.parametrize(("sender", "sequence"), [("aws:s3", "0A"), ("ceph:s3", None), ("minio:s3", None)])
+def test_whose_sequencers_are_in_order(sender: str, sequence: str | None) -> None:
+    told = record(eventSource=sender, s3={"bucket": {"name": "b"}, "object": {"key": "a.jpg", "sequencer": "0A0"}})
+    (event,) = read_records({"Records": [told]}, BASES, None)
+    assert event.sequence == sequence

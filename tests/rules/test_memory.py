@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from service.domain.events import AssetEvent, AssetKind
 from service.domain.memory import AssetMemory
-from service.rules.memory import next_memory, with_memory
+from service.rules.memory import next_memory, overtaken, with_memory
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 BEFORE, AFTER = NOON - timedelta(seconds=1), NOON + timedelta(seconds=1)
@@ -22,6 +22,7 @@ def event(
     *,
     content_hash: str | None = None,
     occurred_at: datetime | None = None,
+    sequence: str | None = None,
 ) -> AssetEvent:
     return AssetEvent(
         kind=kind,
@@ -30,6 +31,7 @@ def event(
         earlier_urls=tuple(earlier),
         content_hash=content_hash,
         occurred_at=occurred_at,
+        sequence=sequence,
     )
 
 
@@ -40,9 +42,15 @@ def memory(
     content_hash: str | None = None,
     occurred_at: datetime | None = None,
     gone: bool = False,
+    sequence: str | None = None,
 ) -> AssetMemory:
     return AssetMemory(
-        urls=tuple(urls), earlier_urls=tuple(earlier), content_hash=content_hash, occurred_at=occurred_at, gone=gone
+        urls=tuple(urls),
+        earlier_urls=tuple(earlier),
+        content_hash=content_hash,
+        occurred_at=occurred_at,
+        gone=gone,
+        sequence=sequence,
     )
 
 
@@ -123,6 +131,28 @@ def test_an_update_that_changed_the_image_is_a_replacement(
             memory("a", occurred_at=NOON + timedelta(microseconds=400)),
             memory("b", "a", occurred_at=NOON + timedelta(microseconds=100)),
         ),
+        # the sender's own numbers come before its times
+        (event(urls="b", sequence="1"), memory("a", sequence="2"), memory("a", "b", sequence="2")),
+        (event(urls="b", sequence="3"), memory("a", sequence="2"), memory("b", "a", sequence="3")),
+        (event(urls="b", sequence="2"), memory("a", sequence="2"), memory("b", "a", sequence="2")),
+        (
+            event(urls="b", sequence="3", occurred_at=BEFORE),
+            memory("a", sequence="2", occurred_at=NOON),
+            memory("b", "a", sequence="3", occurred_at=BEFORE),
+        ),
+        (
+            event(DELETED, sequence="2", occurred_at=BEFORE),
+            memory("a", sequence="2", occurred_at=NOON),
+            memory("a", sequence="2", occurred_at=NOON),
+        ),
+        (event(UPDATED, "a", sequence="1"), memory("a", sequence="2", gone=True), memory("a", sequence="2", gone=True)),
+        # without a number on both sides, times have to do
+        (event(urls="b"), memory("a", sequence="2"), memory("b", "a")),
+        (
+            event(urls="b", sequence="1", occurred_at=AFTER),
+            memory("a", occurred_at=NOON),
+            memory("b", "a", sequence="1", occurred_at=AFTER),
+        ),
         # what no image may hold is not worth remembering
         (event(urls="a\0\ud800", earlier="\n"), None, memory("a")),
     ],
@@ -131,10 +161,57 @@ def test_what_is_remembered(told: AssetEvent, known: AssetMemory | None, after: 
     assert next_memory(told, known, 4) == after
 
 
+@pytest.mark.parametrize(
+    ("told", "known", "why"),
+    [
+        (event(), None, None),
+        (event(occurred_at=AFTER), memory(occurred_at=NOON), None),
+        (event(), memory(occurred_at=NOON, gone=True), None),
+        (
+            event(occurred_at=BEFORE),
+            memory(occurred_at=NOON, gone=True),
+            "older than what is known: that it is gone, as of 2026-11-24T12:00:00.000Z",
+        ),
+        (event(sequence="1"), memory(sequence="2"), "older than what is known: a later state"),
+    ],
+)
+def test_why_an_event_comes_too_late(told: AssetEvent, known: AssetMemory | None, why: str | None) -> None:
+    assert overtaken(told, known) == why
+
+
+@pytest.mark.parametrize(
+    ("told", "known", "newer"),
+    [
+        (event(), memory(), None),
+        (event(sequence="1"), memory(), None),
+        (event(), memory(sequence="1"), None),
+        (event(sequence="1"), memory(sequence="1"), False),
+        (event(sequence="1"), memory(sequence="2"), True),
+        (event(sequence="2"), memory(sequence="1"), False),
+        (event(occurred_at=NOON), memory(occurred_at=NOON), False),
+        (event(occurred_at=BEFORE), memory(occurred_at=NOON), True),
+        (event(occurred_at=BEFORE), memory(), None),
+    ],
+)
+def test_which_state_is_the_newer_where_the_sender_says(
+    told: AssetEvent, known: AssetMemory, newer: bool | None
+) -> None:
+    assert known.is_newer_than(told) is newer
+
+
 letters = st.text("abcdef", max_size=5)
 moments = st.none() | st.sampled_from([BEFORE, NOON, AFTER])
 hashes = st.none() | st.sampled_from(["1", "2"])
-all_events = st.builds(event, st.sampled_from(AssetKind), letters, letters, content_hash=hashes, occurred_at=moments)
+timed_events = st.builds(event, st.sampled_from(AssetKind), letters, letters, content_hash=hashes, occurred_at=moments)
+all_events = st.builds(
+    event,
+    st.sampled_from(AssetKind),
+    letters,
+    letters,
+    content_hash=hashes,
+    occurred_at=moments,
+    sequence=st.none() | st.sampled_from(["1", "2", "3"]),
+)
 
 
 def histories() -> st.SearchStrategy[AssetMemory | None]:
@@ -178,10 +255,19 @@ def test_the_rules_see_the_event_and_the_memory_may_too(told: AssetEvent, known:
     assert (plain.urls, plain.gone, plain.occurred_at) == (seen.urls, seen.gone, seen.occurred_at)
 
 
-@given(st.lists(all_events.filter(lambda told: told.occurred_at is not None), max_size=5))
+@given(st.lists(timed_events.filter(lambda told: told.occurred_at is not None), max_size=5))
 def test_time_in_memory_never_runs_back(told: list[AssetEvent]) -> None:
     known: AssetMemory | None = None
     for one in told:
         after = next_memory(one, known, 4)
         assert after.occurred_at == max(moment for moment in (one.occurred_at, known and known.occurred_at) if moment)
+        known = after
+
+
+@given(st.lists(all_events.filter(lambda told: told.sequence is not None), max_size=5))
+def test_the_senders_numbers_in_memory_never_run_back(told: list[AssetEvent]) -> None:
+    known: AssetMemory | None = None
+    for one in told:
+        after = next_memory(one, known, 4)
+        assert after.sequence == max(number for number in (one.sequence, known and known.sequence) if number)
         known = after

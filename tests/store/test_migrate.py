@@ -104,6 +104,14 @@ def test_what_ships_is_numbered_without_gaps_and_all_of_it_applies(connection: s
     assert tables < objects(connection)
 
 
+def test_what_the_first_release_remembered_stays(connection: sqlite3.Connection) -> None:
+    upgrade_sqlite(connection, migrations("sqlite")[:1])
+    connection.execute("""INSERT INTO assets VALUES ('cms', '', 'a1', '["u"]', '[]', NULL, 5, 0, 9)""")
+    upgrade_sqlite(connection)
+    (row,) = connection.execute("SELECT urls, occurred_at, sequence FROM assets")
+    assert row == ('["u"]', 5, None)
+
+
 async def test_a_server_does_not_start_on_a_newer_store(tmp_path: Path) -> None:
     path = tmp_path / "relay.db"
     engine = await SqliteEngine.open(path)

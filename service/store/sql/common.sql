@@ -89,20 +89,22 @@ INSERT INTO receipt_purges (receipt_id, purge_id, rule) VALUES (:receipt_id, :pu
 ON CONFLICT DO NOTHING;
 
 -- name: get_asset^
-SELECT urls, earlier_urls, content_hash, occurred_at, gone, updated_at FROM assets
+SELECT urls, earlier_urls, content_hash, occurred_at, gone, sequence, updated_at FROM assets
 WHERE source = :source AND environment = :environment AND asset_id = :asset_id;
 
 -- name: put_asset!
-INSERT INTO assets (source, environment, asset_id, urls, earlier_urls, content_hash, occurred_at, gone, updated_at)
-VALUES (:source, :environment, :asset_id, :urls, :earlier_urls, :content_hash, :occurred_at, :gone, :now)
+INSERT INTO assets (source, environment, asset_id, urls, earlier_urls, content_hash, occurred_at, gone, sequence,
+                    updated_at)
+VALUES (:source, :environment, :asset_id, :urls, :earlier_urls, :content_hash, :occurred_at, :gone, :sequence, :now)
 ON CONFLICT (source, environment, asset_id)
 DO UPDATE SET urls = excluded.urls, earlier_urls = excluded.earlier_urls, content_hash = excluded.content_hash,
-              occurred_at = excluded.occurred_at, gone = excluded.gone,
+              occurred_at = excluded.occurred_at, gone = excluded.gone, sequence = excluded.sequence,
               updated_at = CASE WHEN excluded.updated_at > assets.updated_at THEN excluded.updated_at
                                 ELSE assets.updated_at END;
 
 -- name: find_assets
-SELECT source, environment, asset_id, urls, earlier_urls, content_hash, occurred_at, gone, updated_at FROM assets
+SELECT source, environment, asset_id, urls, earlier_urls, content_hash, occurred_at, gone, sequence, updated_at
+FROM assets
 WHERE source = :source AND asset_id = :asset_id ORDER BY environment;
 
 -- name: next_due_at$
