@@ -111,8 +111,9 @@ async def test_a_writer_that_is_killed_in_mid_load_has_stored_all_it_acknowledge
                 receipt_id, image = heard(process).split()
                 acked[receipt_id] = image
             process.send_signal(signal.SIGKILL)
-            rest = process.communicate()[0].splitlines()
-            acked |= dict(line.split() for line in rest if line.endswith(".png"))
+            assert process.stdout is not None
+            # Not `communicate`, which passes over what `readline` has buffered and so begins in mid-line.
+            acked |= dict(line.split() for line in process.stdout if line.endswith(".png\n"))
     engine = await SqliteEngine.open(path)
     queue = Queue(engine)
     await queue.recover()
