@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,15 +10,16 @@ from typing import Any
 from urllib.parse import quote
 
 from service.domain.clock import iso
-from service.domain.errors import Refused, Unreadable
+from service.domain.errors import Unreadable
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
-from service.domain.requests import Authentic, RawRequest, Verified
+from service.domain.requests import Verified
 from service.providers import json_body
-from service.providers.base import Guide, Info, Provider, Sample
+from service.providers.base import Guide, Info, Sample
+from service.providers.body_signature import BodySignature
 from service.providers.plain_provider import body_digest, json_sample
 from service.providers.registered_url import registered_url
 from service.providers.s3_records import bases_of, warnings_of_bases
-from service.providers.signatures import from_base64, hmac_sha1, matches_any
+from service.providers.signatures import hmac_sha1
 from service.settings.model import Source
 
 _SIGNATURE = "x-appwrite-webhook-signature"
@@ -30,12 +30,14 @@ _FILE_EVENT = re.compile(r"buckets\.[^.,]+\.files\.[^.,]+\.(create|update|delete
 _KINDS = {"create": AssetKind.CREATED, "update": AssetKind.UPDATED, "delete": AssetKind.DELETED}
 
 
-class Appwrite(Provider):
+class Appwrite(BodySignature):
     """https://appwrite.io/docs/apis/webhooks
 
     `X-Appwrite-Webhook-Id` is the webhook's, not the delivery's.
     """
 
+    signature_header = _SIGNATURE
+    scheme = "sha1"
     info = Info(
         name="appwrite",
         title="Appwrite Storage",
@@ -75,18 +77,8 @@ class Appwrite(Provider):
     def warnings(cls, source: Source) -> list[str]:
         return warnings_of_bases(source)
 
-    def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
-        given = from_base64(request.required(_SIGNATURE))
-        if not matches_any([given], self._signatures(request.body)):
-            raise Refused("signature_mismatch")
-        return Authentic("appwrite-sha1")
-
-    def _signatures(self, body: bytes) -> list[bytes]:
-        return [hmac_sha1(secret.encode(), self._url + body) for secret in self.source.secrets]
-
-    def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
-        signature = base64.b64encode(self._signatures(sample.body)[0]).decode()
-        return Sample(sample.body, {**sample.headers, _SIGNATURE: signature})
+    def signature_of(self, key: bytes, body: bytes) -> bytes:
+        return hmac_sha1(key, self._url + body)
 
     def read(self, request: Verified) -> Notification:
         payload = json_body.parse_object(request.body)

@@ -10,17 +10,15 @@ from uuid import UUID
 import msgspec
 
 from service.domain.clock import iso, to_ms
-from service.domain.errors import Refused
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
-from service.domain.requests import Authentic, RawRequest, Verified
+from service.domain.requests import Verified
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample
+from service.providers.base import Info, Sample
+from service.providers.body_signature import HexBodySignature
 from service.providers.delivery_urls import delivery_host, delivery_urls
-from service.providers.signatures import from_hex, hmac_sha256, matches_any
 from service.settings.model import Source
 
 _SIGNATURE = "x-uc-signature"
-_VERSION = "v1="
 
 # https://uploadcare.com/docs/webhooks/. A replacement is a new file with a UUID of its own. `stored` only says that a
 # file is kept for good; what an infected one or one with new metadata means for a site is up to its rules.
@@ -33,9 +31,11 @@ _KINDS = {
 _TIMES = {AssetKind.CREATED: "datetime_uploaded", AssetKind.DELETED: "datetime_removed"}
 
 
-class Uploadcare(Provider):
+class Uploadcare(HexBodySignature):
     """https://uploadcare.com/docs/webhooks/#signed-webhooks"""
 
+    signature_header = _SIGNATURE
+    signature_prefix = "v1="
     info = Info(
         name="uploadcare",
         title="Uploadcare",
@@ -49,20 +49,6 @@ class Uploadcare(Provider):
     def __init__(self, name: str, source: Source) -> None:
         super().__init__(name, source)
         self._host = delivery_host(source)
-
-    def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
-        version, equals, given = request.required(_SIGNATURE).partition("=")
-        if version + equals != _VERSION:
-            raise Refused("signature_malformed", f"{_SIGNATURE} is not {_VERSION}…")
-        if not matches_any([from_hex(given, lengths=[32])], self._signatures(request.body)):
-            raise Refused("signature_mismatch")
-        return Authentic("uploadcare-v1")
-
-    def _signatures(self, body: bytes) -> list[bytes]:
-        return [hmac_sha256(secret.encode(), body) for secret in self.source.secrets]
-
-    def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
-        return Sample(sample.body, {**sample.headers, _SIGNATURE: _VERSION + self._signatures(sample.body)[0].hex()})
 
     def read(self, request: Verified) -> Notification:
         payload = json_body.parse_object(request.body)

@@ -8,29 +8,31 @@ from typing import Any
 from uuid import UUID
 
 from service.domain.clock import to_ms
-from service.domain.errors import Refused, Unreadable
+from service.domain.errors import Unreadable
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
-from service.domain.requests import Authentic, RawRequest, Verified
+from service.domain.requests import Verified
 from service.providers import json_body
-from service.providers.base import Guide, Info, Provider, Sample
+from service.providers.base import Guide, Info, Sample
+from service.providers.body_signature import HexBodySignature
 from service.providers.delivery_urls import delivery_urls
 from service.providers.plain_provider import json_sample
-from service.providers.signatures import from_hex, hmac_sha256, matches_any
 
 _SIGNATURE = "x-uploadthing-signature"
 _HOOK = "uploadthing-hook"
-_PREFIX = "hmac-sha256="
 # The newest first; the others are deprecated: https://docs.uploadthing.com/working-with-files
 _URLS = ("ufsUrl", "appUrl", "url")
 
 
-class UploadThing(Provider):
+class UploadThing(HexBodySignature):
     """https://www.npmjs.com/package/uploadthing (`createRouteHandler`)
 
     The callback is meant for the site's own file router: it belongs to one upload, and the router answers UploadThing
     at `origin`. So it is passed on to the relay by the site, as it came.
     """
 
+    signature_header = _SIGNATURE
+    signature_prefix = "hmac-sha256="
+    scheme = "sha256"
     info = Info(
         name="uploadthing",
         title="UploadThing",
@@ -54,21 +56,6 @@ class UploadThing(Provider):
             urls="In the payload: `ufsUrl`, and the deprecated `appUrl` and `url` that older sites still use.",
         ),
     )
-
-    def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
-        value = request.required(_SIGNATURE)
-        if not value.startswith(_PREFIX):
-            raise Refused("signature_malformed", f"the signature does not begin with {_PREFIX}")
-        given = from_hex(value.removeprefix(_PREFIX), lengths=[32])
-        if not matches_any([given], self._signatures(request.body)):
-            raise Refused("signature_mismatch")
-        return Authentic("uploadthing-sha256")
-
-    def _signatures(self, body: bytes) -> list[bytes]:
-        return [hmac_sha256(secret.encode(), body) for secret in self.source.secrets]
-
-    def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
-        return Sample(sample.body, {**sample.headers, _SIGNATURE: _PREFIX + self._signatures(sample.body)[0].hex()})
 
     def read(self, request: Verified) -> Notification:
         """The body says by `status` what the unsigned header says too."""
