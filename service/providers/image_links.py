@@ -43,5 +43,9 @@ def _links(text: str) -> Iterator[str]:
 
 
 def _is_image(link: str, prefixes: tuple[str, ...]) -> bool:
-    path = link.partition("#")[0].partition("?")[0]
-    return link.startswith(prefixes) or path.lower().endswith(_EXTENSIONS)
+    return link.startswith(prefixes) or names_image(link.partition("#")[0].partition("?")[0])
+
+
+def names_image(path: str) -> bool:
+    """Whether a path is an image's by its extension."""
+    return path.lower().endswith(_EXTENSIONS)

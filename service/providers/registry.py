@@ -65,6 +65,7 @@ PROVIDERS: dict[str, str] = {
     "stripe-style": "service.providers.stripe_style:StripeStyle",
     "supabase-storage": "service.providers.supabase_storage:SupabaseStorage",
     "tigris": "service.providers.tigris:Tigris",
+    "tinacloud": "service.providers.tinacloud:TinaCloud",
     "transloadit": "service.providers.transloadit:Transloadit",
     "umbraco": "service.providers.umbraco:Umbraco",
     "uploadcare": "service.providers.uploadcare:Uploadcare",
