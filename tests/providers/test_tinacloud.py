@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from support.senders import make, problem, verified
+from support.senders import make, problem, read, signed, verified
 
 from service.domain.errors import Unreadable
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
@@ -81,3 +81,9 @@ def test_a_body_without_a_type_is_unreadable() -> None:
 
 def test_a_base_that_is_no_url() -> None:
     assert problem("tinacloud", bases={"public": "www.example.com"})[0] == "bases"
+
+
+def test_the_sample_is_of_an_image_and_of_a_page() -> None:
+    provider = make("tinacloud")
+    image, page = read(provider, signed(provider)).events
+    assert (image.kind, page.kind) == (AssetKind.REPLACED, AssetKind.UPDATED)
