@@ -10,17 +10,15 @@ from typing import Any
 import msgspec
 
 from service.domain.clock import iso, to_ms
-from service.domain.errors import Refused
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification, TestPing
-from service.domain.requests import Authentic, RawRequest, Verified
+from service.domain.requests import Verified
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample
+from service.providers.base import Info, Sample
+from service.providers.body_signature import HexBodySignature
 from service.providers.s3_records import Objects, id_of_batch, listed, warnings_of_bases
-from service.providers.signatures import from_hex, hmac_sha256, matches_any
 from service.settings.model import Source
 
 _SIGNATURE = "x-bz-event-notification-signature"
-_VERSION = "v1="
 _TEST = "b2:TestEvent"
 
 # https://www.backblaze.com/docs/cloud-storage-event-notifications-reference-guide. An overwrite looks like a creation;
@@ -33,13 +31,15 @@ _KINDS = {
 }
 
 
-class BackblazeB2(Provider):
+class BackblazeB2(HexBodySignature):
     """https://www.backblaze.com/docs/cloud-storage-event-notifications-reference-guide
 
     No time is signed: a replayed request is known by its events' ids. A rule without a signing secret sends unsigned
     requests, which are refused here, although Backblaze's Java library lets them pass.
     """
 
+    signature_header = _SIGNATURE  # its key is the secret as it is shown, not base64 of one
+    signature_prefix = "v1="
     info = Info(
         name="backblaze-b2",
         title="Backblaze B2",
@@ -59,23 +59,6 @@ class BackblazeB2(Provider):
     @classmethod
     def warnings(cls, source: Source) -> list[str]:
         return warnings_of_bases(source)
-
-    def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
-        value = request.required(_SIGNATURE)
-        if not value.startswith(_VERSION):
-            raise Refused("signature_malformed", "the signature is not of version v1")
-        given = from_hex(value.removeprefix(_VERSION), lengths=[32])
-        if not matches_any([given], self._digests(request.body)):
-            raise Refused("signature_mismatch")
-        return Authentic("backblaze-b2-v1")
-
-    def _digests(self, body: bytes) -> list[bytes]:
-        """The secret is the text as it is shown, not base64 of a key."""
-        return [hmac_sha256(secret.encode(), body) for secret in self.source.secrets]
-
-    def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
-        signature = f"{_VERSION}{self._digests(sample.body)[0].hex()}"
-        return Sample(sample.body, {**sample.headers, _SIGNATURE: signature})
 
     def read(self, request: Verified) -> Notification:
         payload = json_body.parse_object(request.body)

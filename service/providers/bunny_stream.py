@@ -10,25 +10,25 @@ from uuid import UUID
 import msgspec
 
 from service.domain.clock import to_ms
-from service.domain.errors import Refused
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
-from service.domain.requests import Authentic, RawRequest, Verified
+from service.domain.requests import Verified
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample
+from service.providers.base import Info, Sample
+from service.providers.body_signature import HexBodySignature
 from service.providers.plain_provider import delivery_id
-from service.providers.signatures import from_hex, hmac_sha256, matches_any
 
 _SIGNATURE = "x-bunnystream-signature"
 _FINISHED = 3  # https://docs.bunny.net/stream/webhooks
 
 
-class BunnyStream(Provider):
+class BunnyStream(HexBodySignature):
     """https://docs.bunny.net/stream/webhooks
 
     The secret is the library's read-only API key. Bunny's storage and pull zones send no webhooks. The payload has no
     URL: a rule makes the thumbnail's from `asset.id` and the host of the library's pull zone.
     """
 
+    signature_header = _SIGNATURE
     info = Info(
         name="bunny-stream",
         title="Bunny Stream",
@@ -40,22 +40,9 @@ class BunnyStream(Provider):
         ),
     )
 
-    def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
-        given = from_hex(request.required(_SIGNATURE), lengths=[32])
-        if not matches_any([given], self._signatures(request.body)):
-            raise Refused("signature_mismatch")
-        return Authentic("bunny-stream-v1")
-
-    def _signatures(self, body: bytes) -> list[bytes]:
-        return [hmac_sha256(secret.encode(), body) for secret in self.source.secrets]
-
     def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
-        headers = {
-            _SIGNATURE: self._signatures(sample.body)[0].hex(),
-            f"{_SIGNATURE}-version": "v1",
-            f"{_SIGNATURE}-algorithm": "hmac-sha256",
-        }
-        return Sample(sample.body, {**sample.headers, **headers})
+        named = {f"{_SIGNATURE}-version": "v1", f"{_SIGNATURE}-algorithm": "hmac-sha256"}
+        return super().signed(Sample(sample.body, {**sample.headers, **named}), path, now, signing_key)
 
     def read(self, request: Verified) -> Notification:
         payload = json_body.parse_object(request.body)

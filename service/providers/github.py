@@ -10,19 +10,18 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 from service.domain.clock import iso, to_ms
-from service.domain.errors import Refused, Unreadable
+from service.domain.errors import Unreadable
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification, TestPing
-from service.domain.requests import Authentic, RawRequest, Verified
+from service.domain.requests import Verified
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample
+from service.providers.base import Info, Sample
+from service.providers.body_signature import HexBodySignature
 from service.providers.plain_provider import delivery_id, json_sample, read_plain
 from service.providers.s3_records import bases_of, object_urls
-from service.providers.signatures import from_hex, hmac_sha256, matches_any
 from service.settings.model import Source
 
 _SIGNATURE = "x-hub-signature-256"
 _DELIVERY = "x-github-delivery"
-_PREFIX = "sha256="
 _BRANCH = "refs/heads/"
 _FORM = b"payload="
 
@@ -30,12 +29,15 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # in no URL that a s
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".avif", ".svg", ".ico", ".bmp", ".tif", ".tiff")
 
 
-class GitHub(Provider):
+class GitHub(HexBodySignature):
     """https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
 
     The older `X-Hub-Signature` (SHA-1), which GitHub sends along, is not looked at.
     """
 
+    signature_header = _SIGNATURE
+    signature_prefix = "sha256="
+    scheme = "sha256"
     info = Info(
         name="github",
         title="GitHub and its style of signatures",
@@ -50,20 +52,6 @@ class GitHub(Provider):
     def __init__(self, name: str, source: Source) -> None:
         super().__init__(name, source)
         self._bases = bases_of(source)
-
-    def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
-        value = request.required(_SIGNATURE)
-        if not value.startswith(_PREFIX):
-            raise Refused("signature_malformed", f"the signature does not begin with {_PREFIX}")
-        # Lower-case alone, as GitHub's own and Python's libraries have it.
-        given = from_hex(value.removeprefix(_PREFIX), lengths=[32])
-        if not matches_any([given], (hmac_sha256(secret.encode(), request.body) for secret in self.source.secrets)):
-            raise Refused("signature_mismatch")
-        return Authentic("github-sha256")
-
-    def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
-        signature = hmac_sha256(self.source.secrets[0].encode(), sample.body).hex()
-        return Sample(sample.body, {**sample.headers, _SIGNATURE: _PREFIX + signature})
 
     def read(self, request: Verified) -> Notification:
         """What it is about stands in the signed body; the header X-GitHub-Event is not signed."""

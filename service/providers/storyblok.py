@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 
 from service.domain.clock import to_ms
-from service.domain.errors import Refused, Unreadable
+from service.domain.errors import Unreadable
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
-from service.domain.requests import Authentic, RawRequest, Verified
+from service.domain.requests import Verified
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample
-from service.providers.signatures import from_hex, hmac_sha1, matches_any
+from service.providers.base import Info, Sample
+from service.providers.body_signature import HexBodySignature
+from service.providers.signatures import hmac_sha1
 
 _SIGNATURE = "webhook-signature"  # Standard Webhooks has a header of this name too, with something else in it
 _TOPIC = "x-storyblok-topic"
@@ -30,9 +31,12 @@ _KINDS = {
 }
 
 
-class Storyblok(Provider):
+class Storyblok(HexBodySignature):
     """https://www.storyblok.com/tp/webhook-secret-with-different-technologies"""
 
+    signature_header = _SIGNATURE
+    signature_bytes = 20
+    scheme = "sha1"
     info = Info(
         name="storyblok",
         title="Storyblok",
@@ -42,17 +46,8 @@ class Storyblok(Provider):
         stored_headers=frozenset({_SIGNATURE, _TOPIC, "content-type"}),
     )
 
-    def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
-        given = from_hex(request.required(_SIGNATURE), lengths=[20])
-        if not matches_any([given], self._signatures(request.body)):
-            raise Refused("signature_mismatch")
-        return Authentic("storyblok-sha1")
-
-    def _signatures(self, body: bytes) -> list[bytes]:
-        return [hmac_sha1(secret.encode(), body) for secret in self.source.secrets]
-
-    def signed(self, sample: Sample, path: str, now: datetime, signing_key: bytes | None) -> Sample:
-        return Sample(sample.body, {**sample.headers, _SIGNATURE: self._signatures(sample.body)[0].hex()})
+    def signature_of(self, key: bytes, body: bytes) -> bytes:
+        return hmac_sha1(key, body)
 
     def read(self, request: Verified) -> Notification:
         payload = json_body.parse_object(request.body)
