@@ -105,6 +105,7 @@ class Squidex(BodySignature):
             mime_type=mime_type,
             occurred_at=json_body.moment(event, "timestamp") or json_body.moment(document, "timestamp"),
             content_hash=json_body.text(event, "fileHash") or json_body.scalar(event, "fileVersion"),
+            sequence=_sequence(event.get("version")),
         )
 
     def _urls(self, event: dict[str, Any]) -> Iterator[str]:
@@ -118,6 +119,11 @@ class Squidex(BodySignature):
     @classmethod
     def samples(cls, now: datetime) -> Mapping[str, Sample]:
         return {f"asset.{action.lower()}": _sample(action, now) for action in ("Updated", "Deleted", "Created")}
+
+
+def _sequence(version: Any) -> str | None:
+    """The number of an asset's events so far, in a spelling that sorts."""
+    return f"{version:020d}" if isinstance(version, int) and version > 0 else None
 
 
 def _sample(action: str, now: datetime) -> Sample:

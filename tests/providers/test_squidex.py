@@ -114,6 +114,17 @@ def test_what_changes_with_the_file() -> None:
     assert found.occurred_at == datetime(2026, 11, 24, 11, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("version", [None, "7", -1, 0, 7.5])
+def test_a_version_that_is_no_number(version: Any) -> None:
+    assert event(version=version).sequence is None
+
+
+def test_versions_sort() -> None:
+    sequences = [event(version=version).sequence or "" for version in (2, 10, 2**64)]
+    assert sequences == sorted(sequences)
+    assert all(sequences)
+
+
 @pytest.mark.parametrize(
     ("body", "why"),
     [
