@@ -90,7 +90,8 @@ _CLAIMS = {"service_account": "email", "eventgrid_app_id": "app_id"}  # where th
 def _claims(config: Mapping[str, Any]) -> Settings:
     """What a token must say, by the names of relay.yaml."""
     names = ("audience", "service_account", "tenant", "eventgrid_app_id", "role")
-    return {_CLAIMS.get(name, name): config[name] for name in names if name in config}
+    found = {_CLAIMS.get(name, name): config[name] for name in names if name in config}
+    return {**found, "max_lifetime": 100 * 365 * 86_400}  # so that a vector need not be made anew every day
 
 
 def _aws_sns(case: Case) -> Settings:
