@@ -5,17 +5,19 @@
 #   make run         the relay with ./relay.yaml
 #   make check       lint, types and import contracts alone
 #   make docs        the page of providers, made from the code
+#   make senders     LocalStack and Ceph's gateway change objects, and the purge arrives; fetches both first, 800 MB
 #   make bench       what one event costs, for each provider; durable acks a second beside a bare Starlette endpoint
 #   make lock        brings the lock files up to date (installs uv into a scratch environment)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
+SENDERS := .venv-senders
 BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?=
 PIP := $(BIN)/pip --disable-pip-version-check -q
 
-.PHONY: demo run test check docs bench lock clean
+.PHONY: demo run test check docs senders bench lock clean
 
 $(VENV)/runtime: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with make PYTHON=/path/to/python" >&2; exit 1; }
@@ -51,6 +53,23 @@ docs: $(VENV)/runtime
 	$(BIN)/python -c 'from service.providers.page import page; print(page(), end="")' > service/providers/README.md.new
 	mv service/providers/README.md.new service/providers/README.md
 
+senders: $(VENV)/dev $(SENDERS)/localstack $(SENDERS)/ceph
+	$(BIN)/pytest -q -n0 -rs tests/senders $(PYTEST_ARGS)
+
+$(SENDERS)/localstack: tests/senders/localstack.txt
+	@test -x $(SENDERS)/bin/pip || $(PYTHON) -m venv $(SENDERS)
+	$(SENDERS)/bin/pip --disable-pip-version-check -q install -r $<
+	@touch $@
+
+# Downloaded and unpacked, not installed. Without Debian's apt-get the test of it says that it is left out.
+$(SENDERS)/ceph:
+	@rm -rf $(SENDERS)/debs && mkdir -p $(SENDERS)/debs/partial $(SENDERS)/unpacked
+	@{ apt-get -qq install --download-only --no-install-recommends -o Debug::NoLocking=1 \
+		-o Dir::Cache::archives='$(CURDIR)/$(SENDERS)/debs' radosgw ceph-mon ceph-osd && \
+		for deb in $(SENDERS)/debs/*.deb; do dpkg-deb -x $$deb $(SENDERS)/unpacked || exit 1; done && \
+		mv $(SENDERS)/unpacked $@ && rm -rf $(SENDERS)/debs; } || \
+		echo "Ceph's gateway cannot be had: see above, and whether apt-get update was run" >&2
+
 bench: $(VENV)/dev
 	$(BIN)/python tests/benchmarks/events.py
 	$(BIN)/python tests/benchmarks/acks.py $(ARGS)
@@ -63,4 +82,4 @@ lock:
 		--upgrade -c requirements.lock --group pyproject.toml:dev pyproject.toml -o requirements-dev.lock
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock dist .coverage .coverage.* .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lock $(SENDERS) dist .coverage .coverage.* .mypy_cache .ruff_cache .import_linter_cache .hypothesis
