@@ -39,6 +39,7 @@ PROVIDERS: dict[str, str] = {
     "directus": "service.providers.directus:Directus",
     "filestack": "service.providers.filestack:Filestack",
     "frontify": "service.providers.frontify:Frontify",
+    "gcs-eventarc": "service.providers.gcs_eventarc:GcsEventarc",
     "gcs-pubsub": "service.providers.gcs_pubsub:GcsPubSub",
     "ghost": "service.providers.ghost:Ghost",
     "github": "service.providers.github:GitHub",
