@@ -34,17 +34,19 @@ class AwsEventBridge(BucketWebhook):
         name="aws-eventbridge",
         title="Amazon EventBridge and S3",
         doc_url="https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-api-destinations.html",
-        signs="nothing: a header with a key, HTTP Basic, or a bearer token",
+        signs="nothing: a header with a key, HTTP Basic, or a bearer token that may be signed by its issuer",
         tolerance=None,
         stored_headers=frozenset({"content-type"}),
-        auth=("header", "basic", "bearer", "capability"),
+        auth=("header", "basic", "bearer", "jwt", "capability"),
         options=("bases", "key_encoding"),
         guide=Guide(
             setup=(
                 "S3: *bucket → Properties → Amazon EventBridge*: on.",
                 "EventBridge: *API destinations → Connections → Create*: authorization type **API key** with a header "
-                "name of your choice (`auth: {header: NAME}`), **Basic** (`auth: {basic: USER}`) or **OAuth client "
-                "credentials** whose token is always the same (`auth: {bearer: true}`); the value is one of `secrets`.",
+                "name of your choice (`auth: {header: NAME}`) or **Basic** (`auth: {basic: USER}`), the value is one "
+                "of `secrets`. With **OAuth client credentials** its issuer's keys judge the token (`auth: {jwt: "
+                "{issuer: …, audience: …, jwks_url: …}}`), or compared where it is always the same (`auth: {bearer: "
+                "true}`).",
                 "*API destinations → Create*: `https://relay.example.com/hooks/NAME`, method POST, that connection.",
                 'A rule on the bucket\'s events (`{"source": ["aws.s3"], "detail": {"bucket": {"name": ["BUCKET"]}}}`) '
                 "with the API destination as its target, **without** an input transformer; give it a dead-letter "
@@ -67,7 +69,7 @@ class AwsEventBridge(BucketWebhook):
     @classmethod
     def completed(cls, source: Source) -> Source:
         if source.auth is None and not source.unverified:
-            kinds = "`header: NAME`, `basic: USER` or `bearer: true`"
+            kinds = "`header: NAME`, `basic: USER`, `jwt: {…}` or `bearer: true`"
             raise SourceProblem("auth", f"EventBridge signs nothing: choose {kinds}, as its connection has it")
         return source
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.senders import AUTHS, NOW, changed, make, problem, secrets, signed, verified, without
+from support.tokens import ISSUER, ISSUER_CLAIMS, bearing, jwks, token
 from support.vectors import captured, cases, request_of, verdict
 
 from service.domain.clock import iso
@@ -15,7 +16,7 @@ from service.domain.errors import Unreadable
 from service.domain.events import AssetEvent, Ignored
 from service.providers.base import Provider
 from service.providers.verification import verify
-from service.settings.model import Auth
+from service.settings.model import Auth, Jwt
 
 NAME = "aws-eventbridge"
 
@@ -95,6 +96,15 @@ def test_the_connection_is_to_be_named() -> None:
     assert "header: NAME" in message
     assert make(NAME, auth=None, secrets=[], unverified=True).credential is None
     assert problem(NAME, auth=AUTHS["query"])[0] == "auth"
+
+
+def test_a_connection_by_oauth_whose_token_its_issuer_signs() -> None:
+    settings = Jwt(**ISSUER, jwks_url="https://issuer.example/keys")
+    provider = make(NAME, auth=Auth(jwt=settings), secrets=[])
+    request = bearing(token(ISSUER_CLAIMS), json.dumps(event_of()).encode())
+    assert provider.key_urls(request) == ("https://issuer.example/keys",)
+    found = verify(provider, request, NOW, jwks().encode())
+    assert (found.scheme, [event.key for event in provider.read(found).events]) == ("jwt", ["a+b %20.jpg"])
 
 
 @pytest.mark.parametrize(
