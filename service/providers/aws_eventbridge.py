@@ -16,6 +16,7 @@ from service.providers.base import Guide, Info, Sample, SourceProblem
 from service.providers.bucket_webhook import BucketWebhook
 from service.providers.plain_provider import json_sample
 from service.providers.s3_records import amazon_sequence
+from service.providers.s3_urls import AMAZON_VARIANTS
 from service.settings.model import Source
 
 _S3 = "aws.s3"
@@ -65,6 +66,7 @@ class AwsEventBridge(BucketWebhook):
             "them: there, `key_encoding: url`.",
         ),
     )
+    variants = AMAZON_VARIANTS
 
     @classmethod
     def completed(cls, source: Source) -> Source:

@@ -16,11 +16,12 @@ from service.domain.errors import CommandFailed, Refused, Unreadable
 from service.domain.events import Confirmation, Ignored, Notification, TestPing
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample, SourceProblem, refuse_stale
+from service.providers.base import Guide, Info, Provider, Sample, SourceProblem, refuse_stale
 from service.providers.credentials import StaticCredential
 from service.providers.keys import certificate_key, pinned_rsa_keys, rsa_private_key
 from service.providers.plain_payload import plain_event
 from service.providers.s3_records import bases_of, read_records
+from service.providers.s3_urls import AMAZON_VARIANTS
 from service.providers.signatures import from_base64, rsa_signature, rsa_verifies, utc_time
 from service.providers.sns_message import (
     NOTIFICATION,
@@ -63,7 +64,30 @@ class AwsSns(Provider):
         options=("public_keys", "topics", "bases", "key_encoding", "signature_algorithm", "emulator"),
         signs_beside_auth=True,
         needs_secret=False,
+        guide=Guide(
+            setup=(
+                "Make an SNS topic whose policy lets the bucket publish, and in *S3 → bucket → Properties → Event "
+                "notifications* send **All object create events** and **All object removal events** to it.",
+                "*SNS → topic → Create subscription*: protocol HTTPS, endpoint "
+                "`https://relay.example.com/hooks/NAME`, raw message delivery **off**. The relay confirms it by "
+                "itself.",
+                "`topics: [arn:aws:sns:…]` names the topic: a valid signature alone says only that somebody uses "
+                "Amazon. `bases: {BUCKET: https://img.example.com/}`.",
+            ),
+            events="`ObjectCreated:*` becomes `updated`, as an overwrite looks like a creation; `ObjectRemoved:*` "
+            "and `LifecycleExpiration:*` become `deleted`. Tags, access and storage classes are ignored; "
+            "`s3:TestEvent` is a test. What you publish yourself is read as an image of your own making.",
+            covered="The message's fields, its time and its topic; no header, no message attribute. Raw delivery is "
+            "not signed at all and needs an `auth:`.",
+            retries="An answer is due within 15 s; three more attempts 20 s apart on 5xx, 429 and time-outs, or as "
+            "the topic's delivery policy says, for an hour at most. **Other 4xx are dropped at once**; a "
+            "dead-letter queue keeps them. It is never switched off.",
+            urls="Computed: the base of the bucket (`bases`) and the object's key, in both usual spellings of "
+            "special characters. Amazon's sequencers tell which of two events of a key is the later. Variants: "
+            "`virtual-hosted` and `path-style` (Amazon's two kinds of object URLs).",
+        ),
     )
+    variants = AMAZON_VARIANTS
 
     credential: StaticCredential | None  # Amazon has no token to send
 

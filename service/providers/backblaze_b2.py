@@ -13,7 +13,7 @@ from service.domain.clock import iso, to_ms
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification, TestPing
 from service.domain.requests import Verified
 from service.providers import json_body
-from service.providers.base import Info, Sample
+from service.providers.base import Guide, Info, Sample
 from service.providers.body_signature import HexBodySignature
 from service.providers.s3_records import Objects, id_of_batch, listed, warnings_of_bases
 from service.settings.model import Source
@@ -49,6 +49,24 @@ class BackblazeB2(HexBodySignature):
         stored_headers=frozenset({_SIGNATURE, "content-type"}),
         auth=("capability",),
         options=("bases", "key_encoding"),
+        guide=Guide(
+            setup=(
+                "*Buckets → Event notifications → Create a rule*: events **ObjectCreated**, **ObjectDeleted** and "
+                "**HideMarkerCreated**, target URL `https://relay.example.com/hooks/NAME`.",
+                "Give the rule a signing secret (32 characters): it is one of `secrets`. Without one nothing is "
+                "signed, which is refused.",
+                "`bases: {BUCKET: https://img.example.com/}`.",
+            ),
+            events="`b2:ObjectCreated:*` becomes `updated`, as an overwrite looks like a creation; "
+            "`b2:ObjectDeleted:*` and `b2:HideMarkerCreated:*` become `deleted`. `b2:MultipartUploadCreated` is "
+            "ignored, `b2:TestEvent` is a test.",
+            covered="The body alone; no time. A repeated event is known by its id.",
+            retries="An answer is due within 3 s and has to be 200; all else is tried again. Backblaze may suspend "
+            "a rule that keeps failing.",
+            urls="Computed: the base of the bucket (`bases`) and the object's name, in both usual spellings of "
+            "special characters. Whether names come encoded is unknown; they are taken as they are unless "
+            "`key_encoding` says otherwise.",
+        ),
     )
 
     def __init__(self, name: str, source: Source) -> None:

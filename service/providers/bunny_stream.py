@@ -13,7 +13,7 @@ from service.domain.clock import to_ms
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import Verified
 from service.providers import json_body
-from service.providers.base import Info, Sample
+from service.providers.base import Guide, Info, Sample
 from service.providers.body_signature import HexBodySignature
 from service.providers.plain_provider import delivery_id
 
@@ -37,6 +37,19 @@ class BunnyStream(HexBodySignature):
         tolerance=None,
         stored_headers=frozenset(
             {_SIGNATURE, f"{_SIGNATURE}-version", f"{_SIGNATURE}-algorithm", "content-type"},
+        ),
+        guide=Guide(
+            setup=(
+                "*Stream → the library → API → Webhook URL*: `https://relay.example.com/hooks/NAME`.",
+                "`secrets`: the library's **read-only API key**, which is what Bunny signs with.",
+                "A rule that makes the thumbnail's URL: `src_images: [\"https://vz-0123.b-cdn.net/{{ asset.id "
+                "}}/thumbnail.jpg\"]`, with the host of the library's pull zone.",
+            ),
+            events="A video that is finished (status 3) becomes `updated`; every other status is ignored. Deletions "
+            "are not told, and Bunny's storage and pull zones send nothing.",
+            covered="The body alone; no time and no id. The same body again is taken for another event.",
+            retries="Unknown: time-out, retries, and whether it is switched off are not documented.",
+            urls="Not in the payload, which has the video's id alone: a rule's template makes the thumbnail's URL.",
         ),
     )
 

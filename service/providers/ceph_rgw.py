@@ -11,7 +11,7 @@ import msgspec
 
 from service.domain.clock import iso, to_ms
 from service.providers import json_body
-from service.providers.base import Info, Sample, SourceProblem
+from service.providers.base import Guide, Info, Sample, SourceProblem
 from service.providers.bucket_webhook import S3Webhook, s3_record
 from service.providers.s3_records import id_of_batch
 from service.settings.model import Source
@@ -38,6 +38,26 @@ class CephRgw(S3Webhook):
         stored_headers=frozenset({"content-type"}),
         auth=("basic", "query", "capability"),
         options=("bases", "key_encoding"),
+        guide=Guide(
+            setup=(
+                "Make a persistent topic: `aws --endpoint-url https://GATEWAY sns create-topic --name relay "
+                '--attributes \'{"push-endpoint": "https://USER:SECRET@relay.example.com/hooks/NAME", '
+                '"persistent": "true"}\'`; in relay.yaml `auth: {basic: USER}` and SECRET as one of `secrets`.',
+                "`aws --endpoint-url https://GATEWAY s3api put-bucket-notification-configuration` for "
+                "`s3:ObjectCreated:*` and `s3:ObjectRemoved:*`.",
+                "A gateway that is not behind TLS itself refuses passwords unless `rgw_trust_forwarded_https` is "
+                "set. `bases: {BUCKET: https://img.example.com/}`.",
+            ),
+            events="`ObjectCreated:*` becomes `updated`, as an overwrite looks like a creation; `ObjectRemoved:*` "
+            "becomes `deleted`. Others are ignored.",
+            covered="Nothing: whoever knows the password or the query may say anything, and replay it. Repeated "
+            "records are known by their ids.",
+            retries="A persistent topic is tried again at once until it is taken. Any other one holds up the upload "
+            "and loses the event when the relay is away. Time-out and limits are unknown, and differ between "
+            "releases.",
+            urls="Computed: the base of the bucket (`bases`) and the object's key, which a gateway sends as it is. "
+            "Its sequencers are in no order and not looked at.",
+        ),
     )
 
     def __init__(self, name: str, source: Source) -> None:

@@ -12,7 +12,7 @@ from service.domain.clock import iso
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample
+from service.providers.base import Guide, Info, Provider, Sample
 from service.providers.delivery_urls import delivery_urls
 from service.providers.timed_signature import TimedSignature
 
@@ -29,6 +29,18 @@ class CloudflareStream(Provider):
         signs="HMAC-SHA256 over time and body",
         tolerance=300,  # Cloudflare says "too old" and no number
         stored_headers=frozenset({_SIGNATURE.header, "content-type"}),
+        guide=Guide(
+            setup=(
+                "`PUT https://api.cloudflare.com/client/v4/accounts/ACCOUNT/stream/webhook` with "
+                '`{"notificationUrl": "https://relay.example.com/hooks/NAME"}`: an account has one webhook.',
+                "The answer's `secret` is one of `secrets`.",
+            ),
+            events="A video that is ready becomes `updated`, as nothing says whether it was there before; videos in "
+            "another state are ignored. Deletions are not told.",
+            covered="The body and the time. A delivery has no id: video, state and time of change serve.",
+            retries="Unknown: time-out, retries, and whether the webhook is switched off are not documented.",
+            urls="In the payload: `thumbnail`. Other sizes and times (`?time=…`) are up to a rule's template.",
+        ),
     )
 
     def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:

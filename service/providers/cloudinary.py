@@ -12,12 +12,13 @@ from urllib.parse import quote
 import msgspec
 
 from service.domain.clock import iso, to_ms
-from service.domain.cloudinary_urls import without_version
+from service.domain.cloudinary_urls import with_version, without_version
 from service.domain.errors import Refused, Unreadable
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import Authentic, RawRequest, Verified
+from service.domain.variants import Variant
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample, SourceProblem, refuse_stale
+from service.providers.base import Guide, Info, Provider, Sample, SourceProblem, refuse_stale
 from service.providers.signatures import HashName, digest, from_hex, matches_any, unix_time
 from service.settings.model import Source
 
@@ -41,6 +42,23 @@ _KINDS = {
 _RENAMES = frozenset({"rename", "move", "move_or_rename_asset_folder"})
 
 
+def _without_version(url: str) -> Iterator[str]:
+    if (other := without_version(url)) != url:
+        yield other
+
+
+def _version_1(url: str) -> Iterator[str]:
+    """https://cloudinary.com/documentation/image_delivery_options (`force_version`)"""
+    if (other := with_version(url, 1)) != url:
+        yield other
+
+
+_VARIANTS = {
+    "without-version": Variant("without `v…`, as a site may write it", _without_version),
+    "version-1": Variant("with `v1`, which Cloudinary's SDKs put before a folder", _version_1),
+}
+
+
 class Cloudinary(Provider):
     """https://cloudinary.com/documentation/notification_signatures"""
 
@@ -53,7 +71,29 @@ class Cloudinary(Provider):
         stored_headers=frozenset({_SIGNATURE, _TIMESTAMP, "content-type"}),
         auth=("capability",),
         options=("signature_algorithm", "cloud_name"),
+        guide=Guide(
+            setup=(
+                "*Settings → Webhook notifications → Add notification URL*: `https://relay.example.com/hooks/NAME`.",
+                "Types: upload, delete, rename, move, restore, publish; moderation and access control where rules "
+                "look at them.",
+                "`secrets`: the API secret of the key that signs notifications. `cloud_name` makes URLs for "
+                "deletions and renames, which have none.",
+            ),
+            events="`upload` becomes `replaced` with `overwritten`, `created` for a first one, `updated` where "
+            "neither is told; `rename` and `move` become `renamed` with both names, `delete` `deleted` (many assets "
+            "at once), `restore_asset_version` `restored`, `publish` `updated`.",
+            covered="The body and the time; the body's own `signature` is something else and not looked at. "
+            "Signatures are plain digests, SHA-1 unless the account says SHA-256: `signature_algorithm: sha256` "
+            "insists.",
+            retries="Three more attempts after 3, 6 and 9 minutes, as others report; answered 200. Time-out and "
+            "whether it switches itself off is unknown. A `notification_url` within an upload call takes the place "
+            "of this one.",
+            urls="In the payload: `secure_url`, or computed from `cloud_name`, public id, version and format. The "
+            "version changes with every upload and a site may leave it out: variants `without-version` and "
+            "`version-1`. Transformations are up to a rule's template.",
+        ),
     )
+    variants = _VARIANTS
 
     def __init__(self, name: str, source: Source) -> None:
         super().__init__(name, source)

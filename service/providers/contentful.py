@@ -16,7 +16,8 @@ from service.domain.errors import Refused, Unreadable
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample, refuse_stale
+from service.providers.base import Guide, Info, Provider, Sample, refuse_stale
+from service.providers.other_hosts import other_hosts
 from service.providers.signatures import from_hex, hmac_sha256, matches_any, unix_time
 from service.settings.model import Source
 
@@ -73,7 +74,31 @@ class Contentful(Provider):
             }
         ),
         auth=("basic", "header", "capability"),
+        guide=Guide(
+            setup=(
+                "*Settings → Webhooks → Add webhook*: URL `https://relay.example.com/hooks/NAME`, without a query; "
+                "method **POST**; content type as it is.",
+                "Under *Select specific triggering events*, tick **Asset**: Publish, Unpublish, Archive, Unarchive "
+                "and Delete.",
+                "*Webhooks → Settings*: turn request verification on. The space's one signing secret (64 "
+                "characters) is one of `secrets`; for a while after a change, give both.",
+            ),
+            events="`Asset.publish` becomes `updated`, and `replaced` once its URL differs from the one remembered; "
+            "`unpublish` and `archive` become `unpublished`, `unarchive` `restored`, `delete` `deleted`. `create` "
+            "purges nothing, `save` and `auto_save` are of the draft alone and become `unknown`.",
+            covered="Method, path, body, the time and the headers that the request lists as signed; a header that "
+            "is not listed is not believed. Replay is bounded by the time and by Contentful's idempotency key, "
+            "where that is signed.",
+            retries="Two more attempts 30 s apart on 429 and 5xx, up to 99 on the Premium plan; an answer is due "
+            "within 30 s. Whether a retry is signed anew, and whether a webhook is ever switched off, is unknown.",
+            urls="In the payload: `fields.file.LOCALE.url` of each locale. It changes with the file, and the old "
+            "one is the one remembered. Unpublishing and deleting tell the id alone: `resolve: {preset: "
+            "contentful}` asks the delivery API, which knows published assets only, `contentful-management` the "
+            "management API.",
+        ),
     )
+    # https://www.contentful.com/developers/docs/references/content-management-api/#/reference/assets
+    variants = other_hosts(("images.ctfassets.net", "assets.ctfassets.net", "downloads.ctfassets.net"))
 
     @classmethod
     def warnings(cls, source: Source) -> list[str]:

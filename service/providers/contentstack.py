@@ -12,9 +12,10 @@ from service.domain.errors import CommandFailed, KeyUnknown, Refused, Unreadable
 from service.domain.events import AssetEvent, Ignored, Notification
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample, SourceProblem, refuse_stale
+from service.providers.base import Guide, Info, Provider, Sample, SourceProblem, refuse_stale
 from service.providers.contentstack_assets import read_events, sample_event
 from service.providers.keys import pinned_rsa_keys, published_rsa_keys, rsa_private_key
+from service.providers.other_hosts import other_hosts
 from service.providers.signatures import from_base64, rsa_pss_signature, rsa_pss_verifies
 from service.providers.timed_signature import TimedSignature
 from service.settings.model import Source
@@ -58,7 +59,29 @@ class Contentstack(Provider):
         auth=("basic", "bearer", "header", "capability"),
         options=("public_keys", "project_id", "region"),
         needs_secret=False,
+        guide=Guide(
+            setup=(
+                "*Settings → Webhooks → New webhook*: URL to notify `https://relay.example.com/hooks/NAME`.",
+                "Trigger conditions: **Assets**, with create, update, delete, publish and unpublish; for releases "
+                "also **Release → deploy**.",
+                "Signing method: *HMAC*, and its secret is one of `secrets`; or the usual one by RSA, with the "
+                "stack's `region` and its API key as `project_id`.",
+            ),
+            events="`publish` and `update` become `updated`, and `replaced` once the URL differs from the one "
+            "remembered; `unpublish`, `delete` and `create` are what they say. `.start` and `.fail` change nothing; "
+            "a release has one event for each of its assets.",
+            covered="HMAC: the body and the time. RSA: the body, in which `triggered_at` is the time; every stack "
+            "of a region is signed for with the same key, which is why `project_id` is asked for. There is no id of "
+            "the event.",
+            retries="An answer is due within 30 s; anything but 2xx is tried four more times within 13 minutes. "
+            "After ten failures (5xx, 401, time-outs) Contentstack **disables the webhook**.",
+            urls="In the payload: `data.asset.url`. A new file has a new URL, and the old one is the one "
+            "remembered; a *permanent URL* stays, and needs a rule. A release tells ids alone. Variant: "
+            "`other-hosts` (images.contentstack.io and assets.contentstack.io).",
+        ),
     )
+    # https://www.contentstack.com/docs/content-managers/working-with-assets/understanding-asset-url
+    variants = other_hosts(("images.contentstack.io", "assets.contentstack.io"))
 
     def __init__(self, name: str, source: Source) -> None:
         super().__init__(name, source)

@@ -13,7 +13,7 @@ from service.domain.errors import Refused, Unreadable
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample, refuse_stale
+from service.providers.base import Guide, Info, Provider, Sample, refuse_stale
 from service.providers.delivery_urls import delivery_host, delivery_urls
 from service.providers.signatures import from_hex, hmac_sha256, matches_any, unix_time
 from service.settings.model import Source
@@ -42,6 +42,21 @@ class Filestack(Provider):
         tolerance=86_400,
         stored_headers=frozenset({_SIGNATURE, _TIMESTAMP, "content-type"}),
         options=("cdn_host",),
+        guide=Guide(
+            setup=(
+                "*Developer portal → Webhooks*: URL `https://relay.example.com/hooks/NAME`, once for each event.",
+                "Events: **overwrite**, **delete** and **upload**.",
+                "The webhook's secret is one of `secrets`.",
+            ),
+            events="`fp.overwrite` becomes `replaced`, `fp.delete` `deleted`, `fp.upload` `created`. Conversions "
+            "and workflows are ignored.",
+            covered="The body and the time.",
+            retries="Three more attempts, after 5 minutes, 30 minutes and 12 hours. Time-out, and whether a webhook "
+            "is switched off, is unknown.",
+            urls="In the payload: `text.url`, which stays the same when a file is overwritten; `cdn_host` where a "
+            "site loads files from a host of its own. Transformations come before the handle, and a rule's template "
+            "writes them.",
+        ),
     )
 
     def __init__(self, name: str, source: Source) -> None:

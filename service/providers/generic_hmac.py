@@ -12,7 +12,7 @@ from string import Formatter
 from service.domain.clock import iso, to_ms
 from service.domain.errors import Refused
 from service.domain.requests import Authentic, RawRequest
-from service.providers.base import Info, Sample, SourceProblem, refuse_stale
+from service.providers.base import Guide, Info, Sample, SourceProblem, refuse_stale
 from service.providers.plain_provider import PlainProvider
 from service.providers.signatures import matches_any, to_base64url, unix_time, utc_time
 from service.settings.model import Source
@@ -61,6 +61,24 @@ class Hmac(PlainProvider):
         stored_headers=frozenset({"content-type"}),
         auth=(),
         options=("hmac",),
+        guide=Guide(
+            setup=(
+                "Have the sender post to `https://relay.example.com/hooks/NAME` with an HMAC in a header.",
+                "`hmac:` says how: `header`, `algorithm`, `prefix`, `encoding`, `key_encoding`, the template "
+                "`signed` (such as `{timestamp}.{body}`), and `timestamp_header` with `timestamp_format` where a "
+                "time is signed.",
+                "Its secret is one of `secrets`; `image-relay explain` judges a captured request without a server.",
+            ),
+            events="Your sender says what happened: the last part of `type` (or `event`, `event_type`, `action`) is "
+            "`created`, `updated`, `published`, `replaced`, `renamed`, `deleted`, `unpublished` or `restored`; "
+            "anything else becomes `unknown`.",
+            covered="What `signed` names and nothing else: the body always, method, path, time and headers where "
+            "they stand in it. Without a time a request can be replayed.",
+            retries="Your sender's affair. The relay answers 200 once it has stored the event, 401 to what does not "
+            "verify, 503 while it cannot store: try again on that, for some hours.",
+            urls="In the payload, of your own making: `url` or `urls`, and `old_url` or `previous_url` for earlier "
+            "ones, at the top or within `data`. Any other shape is up to a rule, which sees the whole `payload`.",
+        ),
     )
 
     def __init__(self, name: str, source: Source) -> None:

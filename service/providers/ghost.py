@@ -15,8 +15,9 @@ from service.domain.clock import iso, to_ms
 from service.domain.errors import Refused, Unreadable
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import Authentic, RawRequest, Verified
+from service.domain.variants import Variant
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample, refuse_stale
+from service.providers.base import Guide, Info, Provider, Sample, refuse_stale
 from service.providers.signatures import from_hex, hmac_sha256, matches_any, unix_time
 
 _SIGNATURE = "x-ghost-signature"
@@ -35,6 +36,19 @@ _KINDS = {
 }
 
 
+_UPLOAD = re.compile(r"(https?://[^/?#]+(?:/[^?#]*)?/content/images)/(?!size/)([^?#]+)")
+_WIDTHS = (600, 1000, 1600, 2400)  # `contentImageSizes` of Ghost's own configuration; a theme may have others
+
+
+def _sizes(url: str) -> Iterator[str]:
+    """https://github.com/TryGhost/Koenig (`srcset-attribute`); the `sizes` of a theme are up to a rule's template."""
+    if found := _UPLOAD.fullmatch(url):
+        yield from (f"{found[1]}/size/w{width}/{found[2]}" for width in _WIDTHS)
+
+
+_VARIANTS = {"sizes": Variant("the smaller files that Ghost makes for `srcset`", _sizes)}
+
+
 class Ghost(Provider):
     """https://www.npmjs.com/package/ghost (`webhook-trigger.js`): without a secret Ghost signs nothing"""
 
@@ -45,7 +59,26 @@ class Ghost(Provider):
         signs="HMAC-SHA256 over body and time",
         tolerance=300,
         stored_headers=frozenset({_SIGNATURE, "content-type", "content-version"}),
+        guide=Guide(
+            setup=(
+                "*Settings → Integrations → Add custom integration*, then *Add webhook*, one for each event.",
+                "Target URL `https://relay.example.com/hooks/NAME`; events **Post published**, **Published post "
+                "updated**, **Post unpublished**, **Post deleted**, and the same of pages and tags.",
+                "Secret: the same for all, one of `secrets`. Without one Ghost signs nothing and is refused.",
+            ),
+            events="An update whose images differ becomes `replaced`, one whose images stay is ignored; `published` "
+            "and `added` become `created`, `unpublished` and `deleted` are what they say. Members and "
+            "`site.changed` are ignored.",
+            covered="The body and the time. There is no id of the event.",
+            retries="An answer is due within 2 s; 2xx counts. Whether Ghost tries again is unknown: its client is "
+            "set to five retries, and its usual ones leave POST out. A **410 deletes the webhook**; the relay never "
+            "answers one.",
+            urls="In the payload: feature image, social images and those of the HTML, now and before. No file is "
+            "ever overwritten, so the old URLs are the ones to purge. Variant: `sizes` "
+            "(`/content/images/size/w600/…` and its like).",
+        ),
     )
+    variants = _VARIANTS
 
     def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
         found = _HEADER.fullmatch(request.required(_SIGNATURE))

@@ -14,7 +14,7 @@ from service.domain.errors import Unreadable
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification, TestPing
 from service.domain.requests import Verified
 from service.providers import json_body
-from service.providers.base import Info, Sample
+from service.providers.base import Guide, Info, Sample
 from service.providers.body_signature import HexBodySignature
 from service.providers.plain_provider import delivery_id, json_sample, read_plain
 from service.providers.s3_records import bases_of, object_urls
@@ -47,6 +47,24 @@ class GitHub(HexBodySignature):
         stored_headers=frozenset({_SIGNATURE, _DELIVERY, "x-github-event", "x-github-hook-id", "content-type"}),
         auth=("capability",),
         options=("bases",),
+        guide=Guide(
+            setup=(
+                "*Repository → Settings → Webhooks → Add webhook*: payload URL "
+                "`https://relay.example.com/hooks/NAME`, content type `application/json`, a secret (one of "
+                "`secrets`).",
+                "*Just the push event* is enough.",
+                "Whoever else signs this way may post an image of their own making: `type`, `id`, `url`, `old_url`.",
+            ),
+            events="Of a push to a branch, each image that a commit changed becomes `updated`, one that was added "
+            "`created`, one that was removed `deleted`; `asset.environment` is the branch. Tags and other events "
+            "are ignored; the ping is a test.",
+            covered="The body alone. Event and delivery id are headers and not signed; the id counts only together "
+            "with the same body.",
+            retries="An answer is due within 10 s, 2xx counts, and **GitHub never tries again by itself**: "
+            "redeliver from the webhook's page. Whether it is ever switched off is unknown.",
+            urls="Computed: `bases: {OWNER/REPOSITORY: https://img.example.com/}` and the file's path, or the two "
+            "spellings of raw.githubusercontent.com without one.",
+        ),
     )
 
     def __init__(self, name: str, source: Source) -> None:

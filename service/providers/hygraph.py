@@ -17,7 +17,8 @@ from service.domain.errors import Refused, Unreadable
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample, refuse_stale
+from service.providers.base import Guide, Info, Provider, Sample, refuse_stale
+from service.providers.other_hosts import other_hosts
 from service.providers.signatures import from_base64, hmac_sha256, matches_any, unix_time
 
 _SIGNATURE = "gcms-signature"
@@ -44,7 +45,25 @@ class Hygraph(Provider):
         signs="HMAC-SHA256 over body, environment and time",
         tolerance=3600,  # Hygraph retries and does not say whether it signs anew; its own library looks at no age
         stored_headers=frozenset({_SIGNATURE, "content-type"}),
+        guide=Guide(
+            setup=(
+                "*Project settings → Webhooks → Add webhook*: URL `https://relay.example.com/hooks/NAME`, method "
+                "**POST**, **Include payload** on.",
+                "Triggers: content model **Asset**, the stage that the site reads, actions Create, Update, Delete, "
+                "Publish and Unpublish.",
+                "Choose a secret key: it is one of `secrets`.",
+            ),
+            events="`publish` and `update` become `updated`, `create` `created`, `unpublish` `unpublished`, "
+            "`delete` `deleted`. Other models are ignored.",
+            covered="The body's text, the environment's name and the time. There is no id of the event.",
+            retries="An answer is due within 3 s; four retries, as the older documentation says. What counts as "
+            "delivered, whether a retry has a new time, and whether a webhook is switched off, is unknown.",
+            urls="`data.url`, where the payload includes it (whether it does by itself is unknown): the `resolve` "
+            "preset `hygraph` asks the content API otherwise. Variant: `other-hosts` (media.graphassets.com and the "
+            "older media.graphcms.com).",
+        ),
     )
+    variants = other_hosts(("media.graphassets.com", "media.graphcms.com"))  # the latter from when it was GraphCMS
 
     def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
         found = _HEADER.fullmatch(request.required(_SIGNATURE))

@@ -15,7 +15,7 @@ from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.domain.secret import Secret
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample
+from service.providers.base import Guide, Info, Provider, Sample
 from service.providers.delivery_urls import delivery_urls
 from service.providers.standard_webhooks import StandardWebhooks
 from service.providers.timed_signature import TimedSignature
@@ -35,7 +35,7 @@ _KINDS = {
 
 
 class ImageKit(Provider):
-    """https://imagekit.io/docs/webhooks#verify-webhook-signature"""
+    """https://imagekit.io/docs/webhooks"""
 
     info = Info(
         name="imagekit",
@@ -45,6 +45,21 @@ class ImageKit(Provider):
         tolerance=300,
         stored_headers=frozenset(
             {_OLDER.header, "webhook-id", "webhook-timestamp", "webhook-signature", "content-type"}
+        ),
+        guide=Guide(
+            setup=(
+                "*Developer options → Webhooks → Add new*: endpoint `https://relay.example.com/hooks/NAME`.",
+                "Events: **file created, updated, deleted**, and the file versions.",
+                "Copy the webhook's secret with its `whsec_`: it is one of `secrets`.",
+            ),
+            events="`file.created`, `file.updated` and `file-version.created` become `updated`, as any of them may "
+            "be a new file under an old path; `file.deleted` becomes `deleted`, `file-version.deleted` `unknown`. "
+            "Folders, videos and uploads under way are ignored.",
+            covered="Body, id and time, or with the older header body and time.",
+            retries="2xx counts. Time-out, retries, and whether a webhook is switched off, is unknown.",
+            urls="In the payload: `data.url`, which stays the same when a file is replaced. A deletion has the id "
+            "alone, and the URL is the one remembered. `?tr=…` is part of a source URL: rules say which ones a site "
+            "uses.",
         ),
     )
 

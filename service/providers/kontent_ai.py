@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -13,8 +14,9 @@ from service.domain.clock import iso
 from service.domain.errors import Refused, Unreadable
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import Authentic, RawRequest, Verified
+from service.domain.variants import Variant
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample
+from service.providers.base import Guide, Info, Provider, Sample
 from service.providers.signatures import from_base64, hmac_sha256, matches_any
 
 _SIGNATURE = "x-kontent-ai-signature"
@@ -28,6 +30,18 @@ _KINDS = {
     "metadata_changed": AssetKind.UPDATED,
     "deleted": AssetKind.DELETED,
 }
+
+
+_HOST = re.compile(r"https://(preview-)?(assets-[a-z]{2}-[0-9]{2}\.kc-usercontent\.com(?::443)?/.*)", re.DOTALL)
+
+
+def _preview(url: str) -> Iterator[str]:
+    """Drafts have hosts of their own: `assets-us-01.…` and `preview-assets-us-01.kc-usercontent.com`."""
+    if found := _HOST.fullmatch(url):
+        yield f"https://{'' if found[1] else 'preview-'}{found[2]}"
+
+
+_VARIANTS = {"preview": Variant("at the preview host, or the public one where it is that", _preview)}
 
 
 class KontentAi(Provider):
@@ -44,7 +58,27 @@ class KontentAi(Provider):
         signs="HMAC-SHA256 over the body",
         tolerance=None,
         stored_headers=frozenset({_SIGNATURE, _LEGACY_SIGNATURE, "content-type"}),
+        guide=Guide(
+            setup=(
+                "*Environment settings → Webhooks → Create new webhook*: URL address "
+                "`https://relay.example.com/hooks/NAME`.",
+                "Content types of events: **Asset**, with created, changed and deleted; delivery slot *published*, "
+                "or *preview* for a site that shows drafts.",
+                "Copy the webhook's secret: it is one of `secrets`.",
+            ),
+            events="`metadata_changed` (and the older `changed`) become `updated`, `created` and `deleted` are what "
+            "they say. Whether a new file raises `metadata_changed` is unknown. What is about content items is "
+            "ignored.",
+            covered="The body alone, as its bytes came. There is no time and no id; a replayed body is taken for "
+            "the same event.",
+            retries="Notifications may come in batches, minutes late, and rarely out of order. Failed ones are "
+            "retried; how often, within what time, and whether the webhook is switched off, is unknown.",
+            urls="Not in the payload, which has the id alone: the `resolve` preset `kontent-ai` asks the management "
+            "API, and the answer is remembered. The delivery API may spell URLs with `:443`: the rule's `port-443` "
+            "covers both. Variant: `preview` (the preview host and the public one).",
+        ),
     )
+    variants = _VARIANTS
 
     def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
         legacy = request.header(_SIGNATURE) is None and request.header(_LEGACY_SIGNATURE) is not None

@@ -11,7 +11,7 @@ import msgspec
 
 from service.domain.clock import iso, to_ms
 from service.domain.requests import Greeting, RawRequest
-from service.providers.base import Info, Sample
+from service.providers.base import Guide, Info, Sample
 from service.providers.bucket_webhook import S3Webhook, s3_record
 
 
@@ -36,6 +36,25 @@ class Minio(S3Webhook):
         auth=("bearer", "basic", "capability"),
         options=("bases", "key_encoding"),
         handshake_methods=("HEAD",),
+        guide=Guide(
+            setup=(
+                "`MINIO_NOTIFY_WEBHOOK_ENABLE_RELAY=on`, "
+                "`MINIO_NOTIFY_WEBHOOK_ENDPOINT_RELAY=https://relay.example.com/hooks/NAME`, "
+                "`MINIO_NOTIFY_WEBHOOK_AUTH_TOKEN_RELAY=SECRET`; SECRET is one of `secrets`.",
+                "`MINIO_NOTIFY_WEBHOOK_QUEUE_DIR_RELAY=/var/lib/minio/events`, without which an event is lost when "
+                "the relay is away.",
+                "`mc event add ALIAS/BUCKET arn:minio:sqs::RELAY:webhook --event put,delete`, and `bases: {BUCKET: "
+                "https://img.example.com/}`.",
+            ),
+            events="`s3:ObjectCreated:*` becomes `updated`, as an overwrite looks like a creation; "
+            "`s3:ObjectRemoved:*` becomes `deleted`. Others are ignored.",
+            covered="Nothing: whoever knows the token may say anything, and replay it. MinIO looks with HEAD "
+            "whether somebody is there, which is answered without a token and stores nothing.",
+            retries="2xx counts. With `queue_dir` events are kept and sent again in order until they are taken, "
+            "without it they are sent once. The time-out is unknown; it is never switched off.",
+            urls="Computed: the base of the bucket (`bases`) and the object's key, which MinIO encodes as a form "
+            "does. Its sequencers are in no order across a cluster and not looked at.",
+        ),
     )
 
     def greeting(self, request: RawRequest, now: datetime) -> Greeting | None:

@@ -14,7 +14,7 @@ from service.domain.clock import iso
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample
+from service.providers.base import Guide, Info, Provider, Sample
 from service.providers.timed_signature import TimedSignature
 
 _SIGNATURE = TimedSignature("mux-signature")
@@ -38,6 +38,21 @@ class Mux(Provider):
         signs="HMAC-SHA256 over time and body",
         tolerance=300,  # as in Mux's own library, which takes times of the future though
         stored_headers=frozenset({_SIGNATURE.header, "content-type"}),
+        guide=Guide(
+            setup=(
+                "*Settings → Webhooks → Create new webhook*: the environment, and URL "
+                "`https://relay.example.com/hooks/NAME`.",
+                "Mux sends every event to every webhook; there is nothing to choose.",
+                "The webhook's signing secret is one of `secrets`.",
+            ),
+            events="`video.asset.ready` becomes `created`, `video.asset.updated` `updated`, `video.asset.deleted` "
+            "`deleted`. All others are ignored. A video is never replaced: another upload is another asset.",
+            covered="The body and the time. The event's id in the body is the same for retries.",
+            retries="Anything but 2xx is tried again for 24 hours, with growing pauses; duplicates come even so. "
+            "Time-out, and whether a webhook is switched off, is unknown.",
+            urls="Computed: `thumbnail.jpg`, `.png` and `.webp` of each public playback id. Sizes and times in the "
+            "query are up to a rule's template, signed playback cannot be guessed.",
+        ),
     )
 
     def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:

@@ -15,7 +15,7 @@ from service.domain.errors import Refused
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample, SourceProblem, refuse_stale
+from service.providers.base import Guide, Info, Provider, Sample, SourceProblem, refuse_stale
 from service.providers.sanity_images import ASSET_TYPE, DATASET, HOST, PROJECT, Images, Place
 from service.providers.signatures import hmac_sha256, matches_any, to_base64url, unix_time
 from service.settings.model import Source
@@ -55,6 +55,30 @@ class Sanity(Provider):
         ),
         auth=("header", "capability"),
         options=("project_id", "dataset", "cdn_host"),
+        guide=Guide(
+            setup=(
+                "*sanity.io/manage → API → Webhooks → Create webhook*: URL `https://relay.example.com/hooks/NAME`, "
+                "method **POST**, trigger on create, update and delete.",
+                'Filter `_type == "sanity.imageAsset"` for the assets themselves, or the types of the documents '
+                "that show images.",
+                'Projection: leave it empty for the whole document, or give old and new: `{_id, _type, "projectId": '
+                'sanity::projectId(), "dataset": sanity::dataset(), "new": image, "old": before().image}`.',
+                "Choose a secret: it is one of `secrets`. `project_id` and `dataset` in relay.yaml are needed where "
+                "the projection leaves them out.",
+            ),
+            events="`create`, `update` and `delete` become `created`, `updated` and `deleted`; an update whose old "
+            "and new images are both told and differ becomes `replaced`. Drafts, and documents without an image, "
+            "are ignored.",
+            covered="The body and the time. Sanity's own headers (operation, document, dataset, idempotency key) "
+            "are not signed, so a projection that has them in the body is the safer one.",
+            retries="An answer is due within 30 s, one request at a time for each webhook; 429 and 5xx are tried "
+            "again twice, 30 s apart, other 4xx never. Whether a retry has a new time, and whether a webhook is "
+            "switched off, is unknown.",
+            urls="Computed from asset ids (`image-…`) with project, dataset and `cdn_host`, or taken from `url`. A "
+            "new picture is a new asset with a URL of its own; the old one comes with the projection's `before()` "
+            "or from memory. A builder's `?w=…` is part of a source URL: the rule's `without-query` and templates "
+            "say which ones a site uses.",
+        ),
     )
 
     def __init__(self, name: str, source: Source) -> None:

@@ -12,7 +12,7 @@ from service.domain.clock import to_ms
 from service.domain.errors import Unreadable
 from service.domain.events import AssetEvent, AssetKind
 from service.providers import json_body
-from service.providers.base import Info, Sample
+from service.providers.base import Guide, Info, Sample
 from service.providers.bucket_webhook import BucketWebhook
 
 _BUCKETS = "/buckets/"
@@ -36,6 +36,20 @@ class SeaweedFs(BucketWebhook):
         stored_headers=frozenset({"content-type"}),
         auth=("bearer", "capability"),
         options=("bases", "key_encoding"),
+        guide=Guide(
+            setup=(
+                "notification.toml of the filer: `[notification.webhook]`, `enabled = true`, `endpoint = "
+                '"https://relay.example.com/hooks/NAME"`, `bearer_token = "SECRET"`; SECRET is one of `secrets`.',
+                "`bases: {BUCKET: https://img.example.com/}`, then start the filer anew.",
+            ),
+            events="`create` and `update` become `updated`, `delete` `deleted`; a `rename` to another path is "
+            "`deleted` there and `updated` here. Folders, parts of uploads and what lies in no bucket are ignored.",
+            covered="Nothing: whoever knows the token may say anything, and replay it. There is neither time nor "
+            "id: the same body again is the same event.",
+            retries="2xx counts, redirects are followed. Time-out, retries, and whether it is switched off, is "
+            "unknown.",
+            urls="Computed: the base of the bucket (`bases`) and the path below `/buckets/BUCKET/`.",
+        ),
     )
 
     def events(self, payload: dict[str, Any]) -> Iterator[AssetEvent]:

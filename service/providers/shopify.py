@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -15,8 +15,9 @@ from service.domain.clock import iso, to_ms
 from service.domain.errors import Refused, Unreadable
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import Authentic, RawRequest, Verified
+from service.domain.variants import Variant
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample
+from service.providers.base import Guide, Info, Provider, Sample
 from service.providers.image_links import product_images
 from service.providers.signatures import from_base64, hmac_sha256, matches_any
 
@@ -30,6 +31,17 @@ _DEMANDED = {_USUAL: ("topic", "shop-domain", "api-version", "webhook-id"), _EVE
 # https://shopify.dev/docs/api/admin-graphql/latest/enums/WebhookSubscriptionTopic names no topic about files.
 _RESOURCES = {"products": "product", "product": "product", "collections": "collection", "collection": "collection"}
 _KINDS = {"create": AssetKind.CREATED, "update": AssetKind.UPDATED, "delete": AssetKind.DELETED}
+
+
+def _without_version(url: str) -> Iterator[str]:
+    """The version of a file, which Shopify puts into every URL that it gives out."""
+    bare, _, query = url.partition("?")
+    kept = [part for part in query.split("&") if not part.startswith("v=")]
+    if bare.startswith("https://cdn.shopify.com/") and kept != query.split("&"):
+        yield f"{bare}?{'&'.join(kept)}" if kept else bare
+
+
+_VARIANTS = {"without-v": Variant("without `v=…`, with the rest of its query", _without_version)}
 
 
 class Shopify(Provider):
@@ -52,7 +64,28 @@ class Shopify(Provider):
                 "content-type",
             }
         ),
+        guide=Guide(
+            setup=(
+                "In your app, subscribe to `products/create`, `products/update`, `products/delete` and, for "
+                "collections, `collections/create`, `collections/update`, `collections/delete`; or *Settings → "
+                "Notifications → Webhooks*, format JSON.",
+                "Delivery URL `https://relay.example.com/hooks/NAME`.",
+                "`secrets`: the app's client secret, or the one that the Notifications page shows; after a rotation "
+                "both.",
+            ),
+            events='`update` becomes `updated` whatever changed, a price too; a rule for `asset.kind == "replaced"` '
+            "purges only where the images differ. `create` and `delete` are what they say. Files have no topic of "
+            "their own.",
+            covered="The body alone: neither topic nor shop nor id, and no time. What still shows images is "
+            "therefore not believed to be deleted.",
+            retries="Eight more attempts within four hours, with the first one's payload. An answer within 5 s is "
+            "what its community reports; whether a subscription is removed after failures is unknown.",
+            urls="In the payload: `image.src` and `images[].src`, whose `?v=` changes with the file; the old ones "
+            "are remembered. A deletion has the id alone. Variant: `without-v` (the URL without its version, with "
+            "the rest of its query).",
+        ),
     )
+    variants = _VARIANTS
 
     def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
         newer = request.header(_USUAL + _SIGNATURE) is None and request.header(_EVENTS + _SIGNATURE) is not None

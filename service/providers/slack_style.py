@@ -12,7 +12,7 @@ from service.domain.errors import Refused, Unreadable
 from service.domain.events import Notification, TestPing
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample, refuse_stale
+from service.providers.base import Guide, Info, Provider, Sample, refuse_stale
 from service.providers.plain_provider import plain_samples, read_plain
 from service.providers.signatures import from_hex, hmac_sha256, matches_any, unix_time
 
@@ -37,6 +37,22 @@ class SlackStyle(Provider):
         tolerance=300,
         stored_headers=frozenset({_SIGNATURE, _TIMESTAMP, "x-slack-retry-num", "x-slack-retry-reason", "content-type"}),
         auth=("capability",),
+        guide=Guide(
+            setup=(
+                "Have the sender post to `https://relay.example.com/hooks/NAME`, with the headers "
+                "`X-Slack-Request-Timestamp` and `X-Slack-Signature: v0=…`.",
+                "Its signing secret is one of `secrets`.",
+            ),
+            events="Your sender says what happened: the last part of `type` (or `event`, `event_type`, `action`) is "
+            "`created`, `updated`, `published`, `replaced`, `renamed`, `deleted`, `unpublished` or `restored`; "
+            "anything else becomes `unknown`. `url_verification` is a test; its challenge is not echoed, so Slack's "
+            "own Events API is not for this.",
+            covered="The body and the time; no other header, so a retry's number is not believed.",
+            retries="Slack says with `X-Slack-Retry-Num` that it tries again; its schedule is unknown here. Other "
+            "senders do as they please.",
+            urls="In the payload, of your own making: `url` or `urls`, and `old_url` or `previous_url` for earlier "
+            "ones, at the top or within `data`. Any other shape is up to a rule, which sees the whole `payload`.",
+        ),
     )
 
     def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:

@@ -17,7 +17,7 @@ from service.domain.errors import CommandFailed, Refused
 from service.domain.events import Notification
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample, SourceProblem, refuse_stale
+from service.providers.base import Guide, Info, Provider, Sample, SourceProblem, refuse_stale
 from service.providers.keys import ed25519_key, ed25519_private_key, load_ed25519_keys
 from service.providers.plain_payload import plain_event
 from service.providers.signatures import ed25519_verifies, hmac_sha256, matches_any, unix_time
@@ -46,6 +46,23 @@ class StandardWebhooks(Provider):
         ),
         auth=("capability",),
         options=("public_keys",),
+        guide=Guide(
+            setup=(
+                "Have the sender post to `https://relay.example.com/hooks/NAME`; with Svix: *Endpoints → Add "
+                "endpoint*.",
+                "Its secret, `whsec_…`, is one of `secrets`; for Ed25519 its public key, `whpk_…`, is one of "
+                "`public_keys`.",
+            ),
+            events="Your sender says what happened: the last part of `type` (or `event`, `event_type`, `action`) is "
+            "`created`, `updated`, `published`, `replaced`, `renamed`, `deleted`, `unpublished` or `restored`; "
+            "anything else becomes `unknown`.",
+            covered="Body, id and time. The id is the same for retries; other headers are not covered.",
+            retries="The standard asks senders to wait 15 to 30 s, to take 2xx for delivered, and to try again for "
+            "about three days. Svix tries eight times within 28 hours and switches an endpoint off after five days "
+            "of failures.",
+            urls="In the payload, of your own making: `url` or `urls`, and `old_url` or `previous_url` for earlier "
+            "ones, at the top or within `data`. Any other shape is up to a rule, which sees the whole `payload`.",
+        ),
     )
 
     def __init__(self, name: str, source: Source) -> None:

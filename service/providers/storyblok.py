@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -13,9 +14,11 @@ from service.domain.clock import to_ms
 from service.domain.errors import Unreadable
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import Verified
+from service.domain.variants import Variant
 from service.providers import json_body
-from service.providers.base import Info, Sample
+from service.providers.base import Guide, Info, Sample
 from service.providers.body_signature import HexBodySignature
+from service.providers.other_hosts import other_hosts
 from service.providers.signatures import hmac_sha1
 
 _SIGNATURE = "webhook-signature"  # Standard Webhooks has a header of this name too, with something else in it
@@ -28,6 +31,26 @@ _KINDS = {
     "replaced": AssetKind.REPLACED,
     "deleted": AssetKind.DELETED,
     "restored": AssetKind.RESTORED,
+}
+
+
+_ASSET = re.compile(r"https://a2?(?:-(?:us|ap|ca))?\.storyblok\.com/f/[^?#]*[^/?#]")
+
+
+def _image_service(url: str) -> Iterator[str]:
+    """https://www.storyblok.com/docs/api/image-service: filters follow the `/m/`, and a rule's template adds them."""
+    if _ASSET.fullmatch(url) and "/m/" not in url:
+        yield f"{url}/m/"
+
+
+_VARIANTS = {
+    # https://www.storyblok.com/docs/concepts/assets
+    **other_hosts(
+        ("a.storyblok.com", "a2.storyblok.com"),
+        ("a-us.storyblok.com", "a2-us.storyblok.com"),
+        ("a-ap.storyblok.com", "a2-ap.storyblok.com"),
+    ),
+    "image-service": Variant("with `/m/` behind it, the image service's own form", _image_service),
 }
 
 
@@ -44,7 +67,26 @@ class Storyblok(HexBodySignature):
         signs="HMAC-SHA1 over the body",
         tolerance=None,
         stored_headers=frozenset({_SIGNATURE, _TOPIC, "content-type"}),
+        guide=Guide(
+            setup=(
+                "*Settings → Webhooks → New webhook*: endpoint URL `https://relay.example.com/hooks/NAME`; triggers "
+                "**Asset created, replaced, deleted, restored**.",
+                "Give it a webhook secret (not in every plan): it is one of `secrets`.",
+                "`resolve: {preset: storyblok}` with a personal access token makes URLs of ids.",
+            ),
+            events="`asset.replaced`, `.deleted`, `.restored` and `.created` are what they say; the body's `action` "
+            "decides, as the topic is not signed. Stories and data sources are ignored.",
+            covered="The body alone. There is no time and no id in it, so a replayed request is taken for another "
+            "event and purges again.",
+            retries="An answer is due within 120 s, has to be 2xx and JSON, which it is. Nothing is retried: what "
+            "the relay misses is lost, and Storyblok sends the owner an e-mail. Whether a webhook is switched off "
+            "is unknown.",
+            urls="Not in the payload, which has `asset_id` alone: the `resolve` preset `storyblok` asks the "
+            "management API; after that the URL is remembered, and a replaced file keeps it. Variants: "
+            "`other-hosts` (`a` and `a2`), `image-service` (`/m/` behind the URL).",
+        ),
     )
+    variants = _VARIANTS
 
     def signature_of(self, key: bytes, body: bytes) -> bytes:
         return hmac_sha1(key, body)

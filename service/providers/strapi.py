@@ -14,7 +14,7 @@ from service.domain.errors import Unreadable
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification, TestPing
 from service.domain.requests import Verified
 from service.providers import json_body
-from service.providers.base import Info, Sample
+from service.providers.base import Guide, Info, Sample
 from service.providers.credential_only import UNSIGNED_AUTH, CredentialOnly
 from service.providers.delivery_urls import absolute
 from service.providers.s3_records import bases_of
@@ -44,6 +44,24 @@ class Strapi(CredentialOnly):
         stored_headers=frozenset({_EVENT, "content-type"}),
         auth=UNSIGNED_AUTH,
         options=("bases",),
+        guide=Guide(
+            setup=(
+                "*Settings → Global settings → Webhooks → Create new webhook*: URL "
+                "`https://relay.example.com/hooks/NAME`.",
+                "Headers: `Authorization` with the value `Bearer SECRET`; SECRET is one of `secrets`.",
+                "Events: **Media** create, update and delete. *Trigger* sends a test.",
+                "For files on Strapi's own disk: `bases: {local: https://cms.example.com/}`.",
+            ),
+            events="`media.create`, `media.update` and `media.delete` become `created`, `updated` and `deleted`. An "
+            "update is a new text as often as a new file, and Strapi does not say which. Entries are ignored.",
+            covered="Nothing: Strapi signs neither body nor time. Whoever knows the header may say anything, and "
+            "replay it.",
+            retries="An answer is due within 10 s, nobody looks at it, and nothing is retried: what the relay "
+            "misses is lost. Webhooks are never switched off.",
+            urls="In the payload: the file's URL and those of its formats, which stay the same when the file is "
+            "replaced. They are relative where Strapi keeps the files itself; `bases` makes them absolute, the "
+            "rule's `site-path` relative again.",
+        ),
     )
 
     def __init__(self, name: str, source: Source) -> None:

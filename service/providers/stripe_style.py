@@ -11,7 +11,7 @@ from service.domain.clock import iso, to_ms
 from service.domain.events import Notification
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample
+from service.providers.base import Guide, Info, Provider, Sample
 from service.providers.plain_payload import plain_event
 from service.providers.plain_provider import body_digest, json_sample, read_plain
 from service.providers.timed_signature import TimedSignature
@@ -33,6 +33,21 @@ class StripeStyle(Provider):
         tolerance=300,
         stored_headers=frozenset({_SIGNATURE.header, "content-type"}),
         auth=("capability",),
+        guide=Guide(
+            setup=(
+                "Have the sender post to `https://relay.example.com/hooks/NAME`, with the header `Stripe-Signature: "
+                "t=…,v1=…`.",
+                "Its secret is one of `secrets`: the whole text is the key, its `whsec_` too.",
+            ),
+            events="Your sender says what happened: the last part of `type` (or `event`, `event_type`, `action`) is "
+            "`created`, `updated`, `published`, `replaced`, `renamed`, `deleted`, `unpublished` or `restored`; "
+            "anything else becomes `unknown`. Stripe's own events are read from `data.object`.",
+            covered="The body and the time; no other header. The event's id in the body is the same for retries.",
+            retries="Stripe tries again for three days, with growing pauses. Time-out is unknown; other senders do "
+            "as they please.",
+            urls="In the payload, of your own making: `url` or `urls`, and `old_url` or `previous_url` for earlier "
+            "ones, at the top or within `data`. Any other shape is up to a rule, which sees the whole `payload`.",
+        ),
     )
 
     def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:

@@ -12,12 +12,27 @@ import msgspec
 from service.domain.clock import iso, to_ms
 from service.domain.errors import Unreadable
 from service.domain.events import AssetEvent, AssetKind
+from service.domain.variants import Variant
 from service.providers import json_body
-from service.providers.base import Info, Sample
+from service.providers.base import Guide, Info, Sample
 from service.providers.bucket_webhook import BucketWebhook
 from service.providers.credential_only import UNSIGNED_AUTH
 
 _TABLE = ("storage", "objects")
+
+
+_PUBLIC, _RENDERED = "/storage/v1/object/public/", "/storage/v1/render/image/public/"
+
+
+def _rendered(url: str) -> Iterator[str]:
+    """https://supabase.com/docs/guides/storage/serving/image-transformations; width and height are up to a rule."""
+    for place, other in ((_PUBLIC, _RENDERED), (_RENDERED, _PUBLIC)):
+        head, found, path = url.partition(place)
+        if found and path and head.startswith("https://") and "/" not in head.removeprefix("https://"):
+            yield f"{head}{other}{path}"
+
+
+_VARIANTS = {"rendered": Variant("where Supabase scales images, or the file itself where it is that", _rendered)}
 
 
 class SupabaseStorage(BucketWebhook):
@@ -38,7 +53,25 @@ class SupabaseStorage(BucketWebhook):
         stored_headers=frozenset({"content-type"}),
         auth=UNSIGNED_AUTH,
         options=("bases", "key_encoding"),
+        guide=Guide(
+            setup=(
+                "*Database → Webhooks → Create a new hook*: schema `storage`, table `objects`, events **insert, "
+                "update, delete**; type HTTP request, POST, URL `https://relay.example.com/hooks/NAME`.",
+                "HTTP headers: `Authorization` with `Bearer SECRET`; SECRET is one of `secrets`. Raise the time-out "
+                "to 5000 ms.",
+                "`bases: {BUCKET: https://REF.supabase.co/storage/v1/object/public/BUCKET/}`.",
+            ),
+            events="`UPDATE` becomes `updated` where the content differs, and is ignored where it does not; a move "
+            "is `deleted` at the old place and `updated` at the new one; `INSERT` and `DELETE` become `created` and "
+            "`deleted`.",
+            covered="Nothing: whoever knows the header may say anything, and replay it.",
+            retries="An answer is due within the webhook's own time-out (1 s unless raised); nobody looks at it and "
+            "nothing is retried: what the relay misses is lost. It is never switched off.",
+            urls="Computed: the base of the bucket (`bases`) and the object's name. Variant: `rendered` "
+            "(`/render/image/public/`, where Supabase scales images; its `?width=…` is up to a rule's template).",
+        ),
     )
+    variants = _VARIANTS
 
     def events(self, payload: dict[str, Any]) -> Iterator[AssetEvent]:
         if (json_body.text(payload, "schema"), json_body.text(payload, "table")) != _TABLE:

@@ -12,7 +12,7 @@ import msgspec
 from service.domain.clock import iso
 from service.domain.events import AssetEvent, AssetKind
 from service.providers import json_body
-from service.providers.base import Info, Sample
+from service.providers.base import Guide, Info, Sample
 from service.providers.bucket_webhook import BucketWebhook
 from service.providers.s3_records import listed
 
@@ -35,6 +35,20 @@ class Tigris(BucketWebhook):
         stored_headers=frozenset({"content-type"}),
         auth=("bearer", "basic", "capability"),
         options=("bases", "key_encoding"),
+        guide=Guide(
+            setup=(
+                "*Bucket → Settings → Object notifications*: webhook URL `https://relay.example.com/hooks/NAME`.",
+                "Authentication by token (one of `secrets`), or by user and password with `auth: {basic: USER}`.",
+                "`bases: {BUCKET: https://img.example.com/}`.",
+            ),
+            events="`OBJECT_CREATED_*` becomes `updated`, as an overwrite looks like a creation; `OBJECT_DELETED` "
+            "becomes `deleted`. A rename tells one key, and not which: `renamed`.",
+            covered="Nothing: whoever knows the token may say anything, and replay it. There is no id of an event.",
+            retries="An answer is due within 10 s and has to be 200; three more attempts. Whether it is switched "
+            "off is unknown.",
+            urls="Computed: the base of the bucket (`bases`) and the object's key. Whether keys come encoded is "
+            "unknown; they are taken as they are unless `key_encoding` says otherwise.",
+        ),
     )
 
     def events(self, payload: dict[str, Any]) -> Iterator[AssetEvent]:

@@ -15,7 +15,7 @@ from service.domain.errors import Refused, Unreadable
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample
+from service.providers.base import Guide, Info, Provider, Sample
 from service.providers.delivery_urls import delivery_urls
 from service.providers.multipart_form import form_body, form_fields
 from service.providers.signatures import from_hex, matches_any
@@ -39,6 +39,20 @@ class Transloadit(Provider):
         signs="HMAC-SHA384, SHA-256 or SHA-1 over the Assembly's status",
         tolerance=None,
         stored_headers=frozenset({"content-type"}),
+        guide=Guide(
+            setup=(
+                'In the Template or the Assembly: `"notify_url": "https://relay.example.com/hooks/NAME"`.',
+                "`secrets`: the Auth Secret of the account's key.",
+            ),
+            events="Each image in the results of a completed Assembly becomes `updated`: whether it was exported "
+            "over another one is not told. Other states are ignored, and so is what is no image.",
+            covered="The form's field `transloadit`, which is all that is read. No time; a repeated notification is "
+            "known by the Assembly's id and state.",
+            retries="2xx counts, redirects do not; five more attempts with growing pauses. There is nothing to "
+            "switch off: the URL belongs to each Assembly.",
+            urls="In the payload: `results.STEP[].ssl_url`, where the export put the file; a site with another host "
+            "has a rule with `on_host`.",
+        ),
     )
 
     def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:

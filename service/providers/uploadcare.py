@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,8 +13,9 @@ import msgspec
 from service.domain.clock import iso, to_ms
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import Verified
+from service.domain.variants import Variant
 from service.providers import json_body
-from service.providers.base import Info, Sample
+from service.providers.base import Guide, Info, Sample
 from service.providers.body_signature import HexBodySignature
 from service.providers.delivery_urls import delivery_host, delivery_urls
 from service.settings.model import Source
@@ -31,6 +33,19 @@ _KINDS = {
 _TIMES = {AssetKind.CREATED: "datetime_uploaded", AssetKind.DELETED: "datetime_removed"}
 
 
+_UUID = re.compile(
+    r"(https://(?:ucarecdn\.com|[a-z0-9]+\.ucarecd\.net)/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(/?)"
+)
+
+
+def _slash(url: str) -> Iterator[str]:
+    if found := _UUID.fullmatch(url):
+        yield found[1] if found[2] else f"{found[1]}/"
+
+
+_VARIANTS = {"slash": Variant("the UUID with and without the slash behind it", _slash)}
+
+
 class Uploadcare(HexBodySignature):
     """https://uploadcare.com/docs/webhooks/#signed-webhooks"""
 
@@ -44,7 +59,24 @@ class Uploadcare(HexBodySignature):
         tolerance=None,
         stored_headers=frozenset({_SIGNATURE, "content-type"}),
         options=("cdn_host",),
+        guide=Guide(
+            setup=(
+                "*Project → Webhooks → Add webhook*: target URL `https://relay.example.com/hooks/NAME`, once for "
+                "each event.",
+                "Events: **file.uploaded** and **file.deleted**.",
+                "Choose a signing secret: it is one of `secrets`. Without one nothing is signed, which is refused.",
+            ),
+            events="`file.uploaded` becomes `created`, `file.deleted` `deleted`; `file.infected` and "
+            "`file.info_updated` become `unknown`. A file never changes: a replacement is a new file with a UUID of "
+            "its own.",
+            covered="The body alone; no time. Events are told apart by the API request that caused them, where the "
+            "body names it.",
+            retries="2xx counts. Time-out, retries, and whether a webhook is switched off, is unknown.",
+            urls="In the payload: `file`, with and without its name; `cdn_host` where the project has a host of its "
+            "own. Variant: `slash` (the UUID with and without the slash behind it).",
+        ),
     )
+    variants = _VARIANTS
 
     def __init__(self, name: str, source: Source) -> None:
         super().__init__(name, source)

@@ -14,7 +14,7 @@ from service.domain.errors import CommandFailed, Refused
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample, SourceProblem
+from service.providers.base import Guide, Info, Provider, Sample, SourceProblem
 from service.providers.delivery_urls import delivery_urls
 from service.providers.keys import ed25519_private_key, load_ed25519_keys
 from service.providers.plain_provider import delivery_id
@@ -24,7 +24,7 @@ from service.settings.model import Source
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-STALE = 60.0  # seconds; https://vercel.com/docs/vercel-blob#caching
+STALE = 60.0  # seconds; https://vercel.com/changelog/vercel-blob-now-supports-consistent-reads-on-private-storage
 
 _SIGNATURE = "x-vercel-signature"
 _EVENT = "blob.upload-completed"
@@ -47,6 +47,21 @@ class VercelBlob(Provider):
         tolerance=None,
         stored_headers=frozenset({_SIGNATURE, "content-type"}),
         options=("public_keys",),
+        guide=Guide(
+            setup=(
+                "Where the site makes client tokens: `generateClientTokenFromReadWriteToken({…, onUploadCompleted: "
+                '{callbackUrl: "https://relay.example.com/hooks/NAME"}})`. `handleUpload` takes callbacks at its own '
+                "path alone: there, post the callback's body with its `x-vercel-signature` on to this address.",
+                "`secrets`: the store's `BLOB_READ_WRITE_TOKEN`; for presigned uploads `public_keys`: what "
+                "`BLOB_WEBHOOK_PUBLIC_KEY` holds.",
+                "`settle: 60`: an overwritten file may be served for a minute more.",
+            ),
+            events="`blob.upload-completed` becomes `updated`, as an upload over another one looks the same. Only "
+            "client uploads are told of: a server's `put` and deletions are not.",
+            covered="The body alone; no time and no id. The same body again is taken for another event.",
+            retries="Unknown: time-out, retries, and whether it is switched off are not documented.",
+            urls="In the payload: `payload.blob.url`, which stays the same when a file is overwritten.",
+        ),
     )
 
     def __init__(self, name: str, source: Source) -> None:

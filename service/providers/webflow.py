@@ -12,7 +12,7 @@ from service.domain.errors import Refused, Unreadable
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
-from service.providers.base import Info, Provider, Sample, refuse_stale
+from service.providers.base import Guide, Info, Provider, Sample, refuse_stale
 from service.providers.image_links import image_urls
 from service.providers.plain_provider import json_sample
 from service.providers.signatures import from_hex, hmac_sha256, matches_any, unix_time
@@ -44,6 +44,22 @@ class Webflow(Provider):
         signs="HMAC-SHA256 over time and body",
         tolerance=300,  # as Webflow's documentation advises
         stored_headers=frozenset({_SIGNATURE, _TIMESTAMP, "content-type"}),
+        guide=Guide(
+            setup=(
+                "*Site settings → Apps & integrations → Webhooks → Add webhook*, or the API: URL "
+                "`https://relay.example.com/hooks/NAME`, one webhook for each event.",
+                "Events: **Collection item created, changed, published, unpublished, deleted**.",
+                "Each webhook has a secret of its own: `secrets` takes them all. Older webhooks may be unsigned, "
+                "which is not accepted.",
+            ),
+            events="`…changed` and `…published` become `updated`, and `replaced` once an item's images differ from "
+            "those remembered; `created`, `unpublished` and `deleted` are what they say. There is no event of the "
+            "asset library.",
+            covered="The body and the time. There is no id of the event.",
+            retries="At most three attempts in all. Time-out, what counts as delivered, and whether a webhook is "
+            "switched off, is unknown.",
+            urls="In the payload: the images in an item's `fieldData`. An item that is gone has its remembered ones.",
+        ),
     )
 
     def verify_signature(self, request: RawRequest, now: datetime, key: bytes | None) -> Authentic:
