@@ -43,7 +43,6 @@ WHY = {
     "RSA": "an RSA signature is checked (about 25 µs by itself)",
     "Ed25519": "an Ed25519 signature is checked (about 100 µs by itself)",
     "JWT": "a token is taken apart, its claims are decoded and its signature is checked",
-    "OIDC": "a token is taken apart, its claims are decoded and its RSA signature is checked",
 }
 
 _RECORD: dict[str, Any] = {  # as CMSs describe whatever they hold

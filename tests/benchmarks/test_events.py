@@ -17,6 +17,11 @@ def test_a_sample_grown_to_two_kilobytes_is_still_an_event(name: str) -> None:
     assert read(provider, request).events
 
 
+@pytest.mark.parametrize("word", events.WHY)
+def test_an_explanation_is_somebody_s(word: str) -> None:
+    assert any(word == name or word in make(name).info.signs for name in PROVIDERS)
+
+
 def test_a_document_is_grown_to_the_byte() -> None:
     for body in (b"{}", b'[{"a": 1}]', json.dumps({"a": "x" * 1900}).encode()):
         assert len(events.grown(body)) == events.BODY_BYTES
