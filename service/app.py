@@ -26,7 +26,8 @@ from service.settings.model import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deps:
-    """The collaborators. `wake` is told when which projects have new purges; `keeper` is run by whoever made it."""
+    """The collaborators. `wake` is told when which projects have new purges, `wake_lookups` which source has lookups;
+    `keeper` is run by whoever made it."""
 
     pipelines: Mapping[str, Pipeline]
     settings: Settings
@@ -35,6 +36,7 @@ class Deps:
     network: Network
     clock: Clock
     wake: Callable[[Mapping[str, datetime]], None]
+    wake_lookups: Callable[[str], None]
     health: Health
 
 
@@ -43,7 +45,14 @@ def create_app(deps: Deps) -> Starlette:
     prefix = urlsplit(deps.settings.public_url or "").path.rstrip("/")
     endpoint = Endpoint(
         pipelines=deps.pipelines,
-        intake=Intake(inbox=deps.inbox, keeper=deps.keeper, network=deps.network, watch=deps.health, wake=deps.wake),
+        intake=Intake(
+            inbox=deps.inbox,
+            keeper=deps.keeper,
+            network=deps.network,
+            watch=deps.health,
+            wake=deps.wake,
+            wake_lookups=deps.wake_lookups,
+        ),
         limits=deps.settings.limits,
         prefix=prefix,
         clock=deps.clock,

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from service.app import Deps, create_app
 from service.dispatch.credentials import Credentials
+from service.dispatch.resolving import Resolving
 from service.dispatch.supervisor import Dispatcher
 from service.domain.clock import Clock, system_clock
 from service.domain.errors import StoreUnavailable
@@ -23,12 +24,14 @@ from service.ingest.keeper import Keeper
 from service.ingest.pipeline import build_pipelines, table_reader
 from service.network import Network
 from service.observability.health import Health
+from service.resolve.client import LookupClient
 from service.settings.advice import UNVERIFIED
 from service.settings.loader import Loaded
 from service.settings.model import Settings
 from service.store import open_store
 from service.store.board import Board
 from service.store.inbox import Inbox
+from service.store.lookups import Lookups
 from service.store.queue import Queue
 from service.store.retention import Retention
 from service.store.tokens import Tokens
@@ -61,7 +64,10 @@ async def relay(loaded: Loaded, clock: Clock = system_clock) -> AsyncIterator[Re
             VercelClient.open(read_seconds=settings.dispatch.timeout, connections=settings.dispatch.concurrency)
         )
         network = await stack.enter_async_context(Network.open())
-        inbox, board = Inbox(engine), Board(engine)
+        getter = await stack.enter_async_context(LookupClient.open(clock))
+        inbox, board, lookups = Inbox(engine), Board(engine), Lookups(engine)
+        pipelines = build_pipelines(settings, table_reader(loaded.folder))
+        worker = f"{socket.gethostname()}:{os.getpid()}"
         dispatcher = Dispatcher(
             queue=Queue(engine),
             board=board,
@@ -72,19 +78,29 @@ async def relay(loaded: Loaded, clock: Clock = system_clock) -> AsyncIterator[Re
             settings=settings.dispatch,
             projects=settings.projects,
             lead=engine.try_lead,
-            worker=f"{socket.gethostname()}:{os.getpid()}",
+            worker=worker,
+            resolving=Resolving(
+                lookups=lookups,
+                getter=getter,
+                sources=pipelines,
+                clock=clock,
+                random=random.random,
+                settings=settings.dispatch,
+                worker=worker,
+            ),
         )
         keeper = Keeper(inbox, settings.retention.refused)
         app = create_app(
             Deps(
-                pipelines=build_pipelines(settings, table_reader(loaded.folder)),
+                pipelines=pipelines,
                 settings=settings,
                 inbox=inbox,
                 keeper=keeper,
                 network=network,
                 clock=clock,
                 wake=dispatcher.wake,
-                health=Health(engine, dispatcher, board, clock, _unverified(settings)),
+                wake_lookups=dispatcher.wake_lookups,
+                health=Health(engine, dispatcher, board, clock, _unverified(settings), lookups=lookups),
             )
         )
         for work in (dispatcher.run(), keeper.run(), _prune(Retention(engine), settings, clock)):

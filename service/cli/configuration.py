@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from service.domain.errors import CommandFailed
+from service.domain.errors import CommandFailed, ConfigInvalid, Problem
 from service.settings.checks import Checks
 from service.settings.environment import resolve
 from service.settings.loader import Loaded
@@ -47,9 +47,10 @@ def load_settings(config: Path | None, overrides: Mapping[str, object] | None = 
     )
 
 
-def _compile(source: Source, settings: Settings, folder: Path) -> object:
+def _compile(source: Source, settings: Settings, folder: Path) -> None:
     from service.ingest.pipeline import table_reader
     from service.providers.registry import provider_class
+    from service.resolve.compiled import compile_resolve
     from service.rules.compiled import compile_rules
 
     limits = {name: project.max_src_image_bytes for name, project in settings.projects.items()}
@@ -57,13 +58,24 @@ def _compile(source: Source, settings: Settings, folder: Path) -> object:
         variants = provider_class(source.provider).variants
     except ValueError:  # an unknown provider, which is told by itself
         variants = {}
-    return compile_rules(
-        source,
-        projects=settings.projects_of(source),
-        limits=limits,
-        read=table_reader(folder),
-        variants=variants,
-    )
+    problems: list[Problem] = []
+    try:
+        compile_rules(
+            source,
+            projects=settings.projects_of(source),
+            limits=limits,
+            read=table_reader(folder),
+            variants=variants,
+        )
+    except ConfigInvalid as error:
+        problems += error.problems
+    try:
+        if source.resolve is not None:
+            compile_resolve(source.resolve)
+    except ConfigInvalid as error:
+        problems += error.problems
+    if problems:
+        raise ConfigInvalid(problems)
 
 
 def load_basics(config: Path | None) -> Loaded:

@@ -7,6 +7,7 @@ from typing import Any
 from service.cli.output import moment
 from service.domain.attempts import Attempt
 from service.domain.holds import Hold
+from service.domain.lookups import Lookup
 from service.domain.memory import AssetMemory
 from service.domain.purges import Action, Purge
 from service.domain.receipts import Receipt
@@ -47,6 +48,22 @@ def purge_document(purge: Purge) -> dict[str, Any]:
         "events": purge.events,
         "last_error": purge.last_error,
         "superseded_by": purge.superseded_by,
+    }
+
+
+def lookup_document(lookup: Lookup) -> dict[str, Any]:
+    return {
+        "id": lookup.id,
+        "asset": lookup.asset_id,
+        "environment": lookup.environment,
+        "state": lookup.state.value,
+        "url": lookup.url,
+        "created_at": moment(lookup.created_at),
+        "due_at": moment(lookup.due_at),
+        "failing_since": moment(lookup.failing_since),
+        "finished_at": moment(lookup.finished_at),
+        "attempts": lookup.attempts,
+        "last_error": lookup.last_error,
     }
 
 

@@ -98,6 +98,10 @@ def _show(explanation: Explanation, request: RawRequest) -> None:
         _line("confirms", f"GET {explanation.confirmation_url}, before the answer")
     for number, event in enumerate(explanation.events, 1):
         print_event(number, event, [rule for rule in explanation.rules if rule["event"] == number])
+    for lookup in explanation.lookups:
+        click.echo(
+            f"\n{lookup['method']} {plain(lookup['url'])}\nafter the answer, for the URLs of event {lookup['event']}"
+        )
     for wire in explanation.requests:
         body = json.dumps(wire["body"], ensure_ascii=False, separators=(",", ":"))
         click.echo(f"\n{wire['method']} {plain(wire['url'])}\n{plain(body)}")

@@ -20,6 +20,7 @@ from service.domain.requests import Greeting, RawRequest, Verified
 from service.ingest.pipeline import Pipeline
 from service.providers.credentials import CAPABILITY_HEADER
 from service.providers.verification import restore
+from service.resolve.compiled import shown_request
 from service.rules.plan import merge
 from service.settings.model import Settings
 from service.vercel.caller import batch_request
@@ -39,6 +40,7 @@ class Explanation:
     status: ReceiptStatus
     status_reason: str | None = None
     confirmation_url: str | None = None
+    lookups: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     rules: list[dict[str, Any]] = field(default_factory=list)
     purges: list[dict[str, Any]] = field(default_factory=list)
@@ -88,6 +90,7 @@ def explain(
         planned = _planned(pipeline, notification, verified)
         explanation.status, explanation.status_reason = verdict(receipt, planned)
         _plan(explanation, settings, notification, planned)
+        explanation.lookups = _lookups(pipeline, planned)
     if explanation.reason is None:
         explanation.reason = explanation.status_reason
     return explanation
@@ -101,6 +104,18 @@ def _handshake(pipeline: Pipeline, greeting: Greeting) -> Explanation:
         reason=f"a handshake, answered {greeting.status}: {greeting.reason}",
         status=ReceiptStatus.IGNORED,
         status_reason="a handshake is no webhook",
+    )
+
+
+def _handshake(pipeline: Pipeline, greeting: Greeting) -> Explanation:
+    """A request that is answered and not kept."""
+    return Explanation(
+        source=pipeline.name,
+        provider=pipeline.provider.info.name,
+        verified=True,
+        reason=greeting.reason,
+        status=ReceiptStatus.TEST,
+        status_reason=f"a handshake: {greeting.reason}",
     )
 
 
@@ -134,6 +149,16 @@ def _plan(
         merge(merged, outcome.purges)
     explanation.purges = [_purge(purge) for purge in merged.values()]
     explanation.requests = _requests(settings, [purge for purge in merged.values() if purge.refusal is None])
+
+
+def _lookups(pipeline: Pipeline, planned: Sequence[PlannedEvent]) -> list[dict[str, Any]]:
+    """The GETs that would find the URLs of events that have none, without their secrets."""
+    found = [(number, outcome.lookup) for number, outcome in enumerate(planned, 1)]
+    return [
+        {"event": number, **shown_request(pipeline.resolver, lookup.url)}
+        for number, lookup in found
+        if lookup is not None and pipeline.resolver is not None
+    ]
 
 
 def _planned(pipeline: Pipeline, notification: Notification, verified: Verified) -> list[PlannedEvent]:

@@ -10,12 +10,13 @@ from typing import Any
 import click
 
 from service.cli.configuration import config_option, load_settings
-from service.cli.documents import purge_document, receipt_document
+from service.cli.documents import lookup_document, purge_document, receipt_document
 from service.cli.output import counted, json_option, moment, plain, print_fields, print_json, print_table
 from service.cli.store import all_ids, hint_at_more, in_store, opened
 from service.cli.trace import print_event
 from service.domain.clock import system_clock
 from service.domain.errors import CommandFailed, RelayError, StoreUnavailable
+from service.domain.lookups import Lookup
 from service.domain.purges import Purge, ReceiptStatus
 from service.domain.receipts import Receipt
 from service.ingest.pipeline import Pipeline, build_pipelines, table_reader
@@ -23,7 +24,9 @@ from service.ingest.ports import Stored
 from service.ingest.replay import replay
 from service.network import Network
 from service.settings.loader import Loaded
+from service.store.engine import Engine
 from service.store.inbox import Inbox
+from service.store.lookups import Lookups
 
 _STATUS = click.Choice([status.value for status in ReceiptStatus if status is not ReceiptStatus.DUPLICATE])
 
@@ -65,7 +68,7 @@ def list_receipts(
 @json_option
 def show(*, receipt_id: str, body_alone: bool, config: Path | None, as_json: bool) -> None:
     """Show a receipt: its body, what each rule made of it, and its purges."""
-    receipt, purges = in_store(config, lambda _, engine: _found(Inbox(engine), receipt_id))
+    receipt, purges, lookups = in_store(config, lambda _, engine: _story(engine, receipt_id))
     body = receipt.body or b""
     if body_alone:
         click.echo(body, nl=False)
@@ -75,11 +78,17 @@ def show(*, receipt_id: str, body_alone: bool, config: Path | None, as_json: boo
                 **receipt_document(receipt),
                 "body": body.decode("utf-8", "backslashreplace"),
                 "trace": receipt.trace,
+                "lookups": [lookup_document(lookup) for lookup in lookups],
                 "purges": [{**purge_document(purge), "rule": rule} for purge, rule in purges],
             }
         )
     else:
-        _print_receipt(receipt, body, purges)
+        _print_receipt(receipt, body, purges, lookups)
+
+
+async def _story(engine: Engine, receipt_id: str) -> tuple[Receipt, Sequence[tuple[Purge, str]], Sequence[Lookup]]:
+    receipt, purges = await _found(Inbox(engine), receipt_id)
+    return receipt, purges, await Lookups(engine).of_receipt(receipt_id)
 
 
 async def _found(inbox: Inbox, receipt_id: str) -> tuple[Receipt, Sequence[tuple[Purge, str]]]:
@@ -89,7 +98,9 @@ async def _found(inbox: Inbox, receipt_id: str) -> tuple[Receipt, Sequence[tuple
     return receipt, await inbox.purges_of(receipt_id)
 
 
-def _print_receipt(receipt: Receipt, body: bytes, purges: Sequence[tuple[Purge, str]]) -> None:
+def _print_receipt(
+    receipt: Receipt, body: bytes, purges: Sequence[tuple[Purge, str]], lookups: Sequence[Lookup]
+) -> None:
     again = None if receipt.deliveries == 1 else f"{receipt.deliveries} times, last at {moment(receipt.seen_at)}"
     cut = "" if receipt.whole else f", of which {len(body)} were kept"
     print_fields(
@@ -113,6 +124,10 @@ def _print_receipt(receipt: Receipt, body: bytes, purges: Sequence[tuple[Purge, 
         click.echo(f"  {plain(line)}".rstrip())
     for number, entry in enumerate(receipt.trace, 1):
         print_event(number, entry["event"], entry["rules"])
+    for lookup in lookups:
+        error = f": {plain(lookup.last_error)}" if lookup.last_error else ""
+        click.echo(f"\nlookup {lookup.id}: {lookup.state}, GET {plain(lookup.url)}")
+        click.echo(f"  of asset {plain(lookup.asset_id)}, attempts: {lookup.attempts}{error}")
     for purge, rule in purges:
         click.echo(f"\npurge {purge.id}: {purge.state}, {purge.action} {plain(purge.src_image)}")
         error = f": {plain(purge.last_error)}" if purge.last_error else ""

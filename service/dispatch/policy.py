@@ -127,6 +127,11 @@ def _again(purge: Purge, reason: str, due_at: datetime, failing_since: datetime)
 
 
 def _expired(purge: Purge, reason: str, max_age: timedelta) -> Settlement:
+    return Settlement(purge=purge, state=PurgeState.DEAD, last_error=aged(reason, max_age))
+
+
+def aged(reason: str, max_age: timedelta) -> str:
+    """Why there is no further try after one that failed for this reason."""
     hours = max_age / timedelta(hours=1)
     time = f"{hours:g} h" if hours >= 1 else f"{hours * 60:g} min"
-    return Settlement(purge=purge, state=PurgeState.DEAD, last_error=f"still failing after {time}: {reason}")
+    return f"still failing after {time}: {reason}"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from service.domain.attempts import Attempt, Settlement
 from service.domain.batches import Batch
+from service.domain.events import AssetEvent
 from service.domain.holds import Hold
+from service.domain.lookups import Fetched, Lookup, LookupSettlement
+from service.domain.memory import AssetMemory
 from service.domain.outcomes import Outcome
 from service.domain.purges import Purge
+from service.domain.receipts import PlannedEvent, Receipt
 from service.domain.secret import Secret
 from service.domain.tokens import StoredToken
 
@@ -91,3 +95,93 @@ class Caller(Protocol):
     """Makes one call to Vercel. Every trouble on the way is an outcome, not an exception."""
 
     async def purge(self, batch: Batch[Purge], token: Secret) -> Outcome: ...
+
+
+Planner = Callable[[AssetEvent, AssetMemory | None], PlannedEvent]
+
+
+class Resolved(Protocol):
+    """What the events of a lookup led to; `more` says that some are left for another step."""
+
+    @property
+    def purges(self) -> int: ...
+    @property
+    def planned(self) -> Sequence[PlannedEvent]: ...
+    @property
+    def more(self) -> bool: ...
+
+
+class Lookups(Protocol):
+    """The lookups that wait. Every method may raise StoreUnavailable."""
+
+    async def recover(self) -> int:
+        """Put back what a dead process had claimed; how many."""
+        ...
+
+    async def sources(self) -> Sequence[str]:
+        """The sources that have pending lookups, configured or not."""
+        ...
+
+    async def next_due_at(self, source: str) -> datetime | None:
+        """When the source's next lookup is due, None where none is pending."""
+        ...
+
+    async def claim(self, source: str, worker: str, now: datetime) -> Lookup | None:
+        """Take the lookup whose turn it is, none of an asset that is being asked for."""
+        ...
+
+    async def settle(self, lookup: Lookup, settlement: LookupSettlement, now: datetime) -> None:
+        """Record what becomes of a claimed lookup that found nothing."""
+        ...
+
+    async def resolve(
+        self, lookup: Lookup, urls: tuple[str, ...], planner_of: Callable[[Receipt], Planner], now: datetime
+    ) -> Resolved:
+        """Commit what the rules make of the lookup's events with these URLs, and its end, in one transaction."""
+        ...
+
+    async def bury_orphans(self, source: str, before: datetime, now: datetime, reason: str) -> int:
+        """End as dead what a source that looks nothing up any more left pending since before `before`; how many."""
+        ...
+
+
+class Resolver(Protocol):
+    """One source's way to ask, and to read the answer."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, Secret]: ...
+
+    def own(self, url: str) -> bool:
+        """Whether a stored address is one that the secrets may go to."""
+        ...
+
+    def with_secrets(self, url: str) -> str:
+        """The address as it is sent."""
+        ...
+
+    def found(self, body: bytes) -> tuple[str, ...]:
+        """The URLs in a 200's body; raises RelayError."""
+        ...
+
+    def instead(self, url: str, status: int | None, body: bytes) -> str | None:
+        """The address to ask in place of this one, where the answer names one."""
+        ...
+
+
+class Asking(Protocol):
+    """A source that looks URLs up."""
+
+    @property
+    def resolver(self) -> Resolver | None: ...
+
+    def planner_of(self, receipt: Receipt) -> Planner:
+        """Its rules for a stored receipt; raises RelayError where that cannot be read any more."""
+        ...
+
+
+class Getter(Protocol):
+    """Makes one GET, bounded in time and size. Every trouble on the way is a result, not an exception."""
+
+    async def get(self, url: str, headers: Mapping[str, Secret]) -> Fetched: ...

@@ -15,8 +15,10 @@ from service.dispatch.delivery import Delivery
 from service.dispatch.gate import Gate
 from service.dispatch.lane import Lane, LaneStatus
 from service.dispatch.limits import Random
+from service.dispatch.lookup_lane import LookupLane
 from service.dispatch.notices import Notices
 from service.dispatch.ports import Board, Caller, Queue
+from service.dispatch.resolving import Resolving
 from service.dispatch.slots import Slots
 from service.dispatch.waiting import insist, pause
 from service.domain.clock import Clock
@@ -47,7 +49,8 @@ class Status:
 
 
 class Dispatcher:
-    """Sends what is due. `lead` tells whether this process is the one that may; `worker` names it in the store."""
+    """Sends what is due. `lead` tells whether this process is the one that may; `worker` names it in the store;
+    `resolving` looks up URLs first, where there are sources that need it."""
 
     def __init__(
         self,
@@ -62,8 +65,10 @@ class Dispatcher:
         projects: Mapping[str, Project],
         lead: Callable[[], bool],
         worker: str,
+        resolving: Resolving | None = None,
     ) -> None:
         self._queue = queue
+        self._resolving = resolving
         self._notices = Notices(board, clock)
         self._credentials = credentials
         self._caller = caller
@@ -103,6 +108,8 @@ class Dispatcher:
         self._stopping.set()
         for lane in self._lanes.values():
             lane.wake()
+        if self._resolving is not None:
+            self._resolving.wake_all()
         task = self._task
         if task is not None:
             await asyncio.wait({task}, timeout=seconds)
@@ -116,6 +123,11 @@ class Dispatcher:
             if lane is not None:
                 lane.wake(moment)
 
+    def wake_lookups(self, source: str) -> None:
+        """The source has URLs to look up; for the loop that runs the dispatcher."""
+        if self._resolving is not None:
+            self._resolving.wake(source)
+
     def alive(self) -> bool:
         """Whether it leads or stands by to lead."""
         return self._role is not Role.STOPPED
@@ -128,9 +140,7 @@ class Dispatcher:
         if not await self._elected():
             return
         try:
-            recovered = await insist(
-                self._queue.recover, "recovering purges", stopping=self._stopping, random=self._random
-            )
+            recovered = await insist(self._recover, "recovering purges", stopping=self._stopping, random=self._random)
         except StoreUnavailable:  # and the relay stops: the next start does it
             return
         self._lanes = {project: self._lane(project) for project in self._projects}
@@ -139,7 +149,16 @@ class Dispatcher:
         async with asyncio.TaskGroup() as group:
             for project, lane in self._lanes.items():
                 group.create_task(lane.run(), name=f"lane {project}")
+            for source, lookups in self._lookup_lanes().items():
+                group.create_task(lookups.run(), name=f"lookups {source}")
             group.create_task(self._watch(), name="dispatch watch")
+
+    async def _recover(self) -> int:
+        looked_up = 0 if self._resolving is None else await self._resolving.recover()
+        return looked_up + await self._queue.recover()
+
+    def _lookup_lanes(self) -> Mapping[str, LookupLane]:
+        return {} if self._resolving is None else self._resolving.lanes(self._stopping, self.wake)
 
     async def _elected(self) -> bool:
         """Waits for its turn to lead; false when stopped before."""
@@ -209,6 +228,8 @@ class Dispatcher:
         for project in pending:
             if project not in self._lanes:
                 await self._tend_orphans(project)
+        if self._resolving is not None:
+            await self._resolving.look_around()
 
     async def _tend_orphans(self, project: str) -> None:
         """Warns once of purges whose project is not configured, and ends those older than any purge may become."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from service.domain.events import AssetEvent
+from service.domain.lookups import PlannedLookup
 from service.domain.memory import AssetMemory
 from service.domain.purges import PlannedPurge, ReceiptStatus
 
@@ -70,13 +71,33 @@ class PlannedEvent:
     memory: AssetMemory
     trace: Any
     failed: str | None = None
+    lookup: PlannedLookup | None = None
+
+
+WAITING = "waiting for a lookup"
+"""A part of the reason of a receipt while the URLs of one of its assets are being looked up."""
+
+NO_IMAGE = "no rule gave a source image"
 
 
 def verdict(new: NewReceipt, planned: Sequence[PlannedEvent]) -> tuple[ReceiptStatus, str | None]:
-    """A receipt's final status and its reason, once the rules have seen every event."""
+    """A receipt's status and its reason, once the rules have seen every event; final but for what is looked up."""
     if new.status is not ReceiptStatus.ACCEPTED:
         return new.status, new.reason
-    failures = "; ".join(event.failed for event in planned if event.failed)
-    if any(event.purges for event in planned):
-        return ReceiptStatus.ACCEPTED, failures or None
-    return ReceiptStatus.UNMATCHED, failures or "no rule gave a source image"
+    reasons = [event.failed for event in planned if event.failed]
+    if waiting := any(event.lookup for event in planned):
+        reasons.insert(0, WAITING)
+    told = "; ".join(reasons)
+    if waiting or any(event.purges for event in planned):
+        return ReceiptStatus.ACCEPTED, told or None
+    return ReceiptStatus.UNMATCHED, told or NO_IMAGE
+
+
+def first_due(planned: Iterable[PlannedEvent], now: datetime) -> dict[str, datetime]:
+    """When the first of each project's purges can be due."""
+    settle: dict[str, float] = {}
+    for event in planned:
+        for purge in event.purges:
+            if purge.refusal is None:
+                settle[purge.project] = min(purge.settle, settle.get(purge.project, purge.settle))
+    return {project: now + timedelta(seconds=seconds) for project, seconds in settle.items()}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from service.domain.errors import KeyUnavailable, Refused, RelayError, StoreUnavailable, Unreadable
 from service.domain.events import Challenge, Confirmation, Notification
 from service.domain.purges import ReceiptStatus
-from service.domain.receipts import NewReceipt, PlannedEvent
+from service.domain.receipts import NewReceipt, first_due
 from service.domain.requests import RawRequest, Verified
 from service.ingest import published_keys
 from service.ingest.keeper import Keeper
@@ -19,14 +19,25 @@ Wake = Callable[[Mapping[str, datetime]], None]
 
 
 class Intake:
-    """Verifies, reads, plans and stores. `wake` is told when which projects have new work, once that is committed."""
+    """Verifies, reads, plans and stores. `wake` is told when which projects have new work, once that is committed, and
+    `wake_lookups` which source has URLs to look up."""
 
-    def __init__(self, *, inbox: Inbox, keeper: Keeper, network: Network, watch: StoreWatch, wake: Wake) -> None:
+    def __init__(
+        self,
+        *,
+        inbox: Inbox,
+        keeper: Keeper,
+        network: Network,
+        watch: StoreWatch,
+        wake: Wake,
+        wake_lookups: Callable[[str], None],
+    ) -> None:
         self._inbox = inbox
         self._keeper = keeper
         self._network = network
         self._watch = watch
         self._wake = wake
+        self._wake_lookups = wake_lookups
 
     async def take(self, pipeline: Pipeline, request: RawRequest, now: datetime) -> Answer:
         """What became of a request. A 2xx says that it is committed; whatever may pass by itself is a 503."""
@@ -84,8 +95,10 @@ class Intake:
         receipt = pipeline.receipt(request, verified, notification)
         stored = await self._inbox.accept(receipt, notification.events, pipeline.planner(notification, verified))
         self._watch.store_works()
-        if due := _due(stored.planned, receipt.received_at):
+        if due := first_due(stored.planned, receipt.received_at):
             self._wake(due)
+        if stored.lookups:
+            self._wake_lookups(pipeline.name)
         return stored
 
     async def _unreadable(
@@ -102,16 +115,6 @@ class Intake:
             detail=str(error),
             scheme=verified.scheme,
         )
-
-
-def _due(planned: Iterable[PlannedEvent], now: datetime) -> dict[str, datetime]:
-    """When the first of each project's purges can be due."""
-    settle: dict[str, float] = {}
-    for event in planned:
-        for purge in event.purges:
-            if purge.refusal is None:
-                settle[purge.project] = min(purge.settle, settle.get(purge.project, purge.settle))
-    return {project: now + timedelta(seconds=seconds) for project, seconds in settle.items()}
 
 
 def _unavailable(error: RelayError, scheme: str | None) -> Answer:

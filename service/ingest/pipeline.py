@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from service.domain.clock import iso, to_ms
-from service.domain.errors import Refused, Unreadable
+from service.domain.errors import Refused, RuleFailed, Unreadable
 from service.domain.events import AssetEvent, Ignored, Notification, TestPing
 from service.domain.ids import new_id
+from service.domain.lookups import PlannedLookup
 from service.domain.memory import AssetMemory
 from service.domain.purges import ReceiptStatus
-from service.domain.receipts import NewReceipt, PlannedEvent
+from service.domain.receipts import NewReceipt, PlannedEvent, Receipt
 from service.domain.requests import RawRequest, Verified
 from service.ingest.ports import Planner
 from service.providers.base import Provider
 from service.providers.credentials import CAPABILITY_HEADER, HIDDEN
 from service.providers.registry import build, provider_class
-from service.providers.verification import verify
+from service.providers.verification import restore, verify
+from service.resolve.compiled import Resolver, compile_resolve
 from service.rules.compiled import CompiledRules, compile_settings
 from service.rules.limits import shown
 from service.rules.memory import next_memory, overtaken, with_memory
@@ -41,6 +43,7 @@ class Pipeline:
     rules: CompiledRules
     events_per_request: int
     urls_per_asset: int
+    resolver: Resolver | None = None
 
     def verify(self, request: RawRequest, now: datetime, key: bytes | None = None) -> Verified:
         """Raises Refused unless the sender is who it claims to be. `key` is what `provider.key_urls` asked for."""
@@ -66,15 +69,40 @@ class Pipeline:
         def planned(event: AssetEvent, memory: AssetMemory | None) -> PlannedEvent:
             seen = with_memory(event, memory)
             result = plan(self.rules, seen, payload=notification.payload, headers=verified.headers, source=self.name)
+            lookup, failed = self._lookup(event, seen, memory, notification.payload, verified.headers)
             return PlannedEvent(
                 event=seen,
                 purges=result.purges,
                 memory=next_memory(event, memory, self.urls_per_asset),
-                trace=_trace(seen, overtaken(event, memory), result),
-                failed=result.error,
+                trace=_trace(seen, overtaken(event, memory), result, lookup),
+                failed=result.error if failed is None else "; ".join(filter(None, (result.error, failed))),
+                lookup=lookup,
             )
 
         return planned
+
+    def planner_of(self, receipt: Receipt) -> Planner:
+        """The planner for a stored receipt; raises Unreadable where its body cannot be read any more."""
+        verified = restored(receipt)
+        return self.planner(self.read(verified), verified)
+
+    def _lookup(
+        self,
+        event: AssetEvent,
+        seen: AssetEvent,
+        memory: AssetMemory | None,
+        payload: Any,
+        headers: Mapping[str, str],
+    ) -> tuple[PlannedLookup | None, str | None]:
+        """The lookup that an event without URLs takes, and why there can be none."""
+        if self.resolver is None or not self.resolver.wanted(event, memory):
+            return None, None
+        try:
+            url = self.resolver.url.render(event, payload=payload, headers=headers, source=self.name)
+        except RuleFailed as error:
+            return None, str(error)
+        # What the memory has made of the kind stands: it has changed by the time the answer is there.
+        return PlannedLookup(replace(event, kind=seen.kind), url), None
 
     def receipt(self, request: RawRequest, verified: Verified, notification: Notification) -> NewReceipt:
         """The receipt of a request that was read. Its status is final unless there are events to plan."""
@@ -151,9 +179,22 @@ def build_pipelines(settings: Settings, read_table: Callable[[str], bytes]) -> d
             rules=rules[name],
             events_per_request=settings.limits.events_per_request,
             urls_per_asset=settings.limits.urls_per_asset,
+            resolver=None if source.resolve is None else compile_resolve(source.resolve),
         )
         for name, source in settings.sources.items()
     }
+
+
+def restored(receipt: Receipt) -> Verified:
+    """A stored receipt, whole and once verified, as it was then."""
+    return restore(
+        source=receipt.source,
+        scheme=receipt.scheme or "",
+        headers=receipt.headers,
+        body=receipt.body or b"",
+        received_at=receipt.received_at,
+        signed_at=receipt.signed_at,
+    )
 
 
 def table_reader(folder: Path) -> Callable[[str], bytes]:
@@ -190,7 +231,7 @@ def _dedupe(verified: Verified, event_id: str | None) -> bytes:
     return digest.digest()[:16]
 
 
-def _trace(event: AssetEvent, late: str | None, result: Plan) -> dict[str, Any]:
+def _trace(event: AssetEvent, late: str | None, result: Plan, lookup: PlannedLookup | None) -> dict[str, Any]:
     """What `receipts show` and `explain` say of one event: JSON values only."""
     return {
         "event": {
@@ -201,6 +242,7 @@ def _trace(event: AssetEvent, late: str | None, result: Plan) -> dict[str, Any]:
             "environment": event.environment,
             "occurred_at": None if event.occurred_at is None else iso(event.occurred_at),
             "late": late,
+            "lookup": None if lookup is None else lookup.url,
         },
         "rules": [
             {

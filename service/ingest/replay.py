@@ -11,9 +11,8 @@ from service.domain.purges import ReceiptStatus
 from service.domain.receipts import Receipt
 from service.domain.requests import RawRequest, Verified
 from service.ingest import published_keys
-from service.ingest.pipeline import Pipeline
+from service.ingest.pipeline import Pipeline, restored
 from service.ingest.ports import Inbox, Network, Stored
-from service.providers.verification import restore
 
 
 async def replay(
@@ -34,14 +33,7 @@ async def replay(
     if receipt.status is ReceiptStatus.REFUSED:
         verified = await _verified_now(receipt, request, pipeline, network)
     else:
-        verified = restore(
-            source=receipt.source,
-            scheme=receipt.scheme or "",
-            headers=receipt.headers,
-            body=receipt.body,
-            received_at=receipt.received_at,
-            signed_at=receipt.signed_at,
-        )
+        verified = restored(receipt)
     try:
         notification = pipeline.read(verified)
     except Unreadable as error:

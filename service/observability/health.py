@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from service.domain.clock import Clock, system_clock
 from service.domain.errors import StoreUnavailable
 from service.domain.holds import Hold
+from service.domain.lookups import Failing
 
 T = TypeVar("T")
 
@@ -36,6 +37,12 @@ class Board(Protocol):
     async def holds(self) -> Mapping[str, Hold]: ...
 
 
+class Lookups(Protocol):
+    """The sources whose URLs cannot be looked up at the moment; raises StoreUnavailable."""
+
+    async def failing(self) -> Sequence[Failing]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """`reasons` are why the relay is not ready, none if it is; `warnings` are for an operator and change nothing."""
@@ -51,8 +58,8 @@ class Report:
 class Health:
     """Ready is: the store reads, the last write did not just fail, and the dispatcher runs.
 
-    `board` adds a warning for every project on hold: that is a project's trouble, not the relay's. `standing` are the
-    warnings that hold for as long as the configuration does.
+    `board` adds a warning for every project on hold: that is a project's trouble, not the relay's. `lookups` does so
+    for every source whose lookups fail. `standing` are the warnings that hold for as long as the configuration does.
     """
 
     def __init__(
@@ -62,12 +69,15 @@ class Health:
         board: Board | None = None,
         clock: Clock = system_clock,
         standing: Sequence[str] = (),
+        *,
+        lookups: Lookups | None = None,
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._board = board
         self._clock = clock
         self._standing = tuple(standing)
+        self._lookups = lookups
         self._failure: tuple[datetime, str] | None = None
 
     def store_works(self) -> None:
@@ -98,4 +108,7 @@ class Health:
     async def _ask_store(self) -> tuple[str, ...]:
         await self._store.read(lambda tx: tx.one("get_receipt", id=""))
         holds = {} if self._board is None else await self._board.holds()
-        return tuple(f"project {hold.project} is on hold: {hold.reason}" for hold in holds.values())
+        failing = [] if self._lookups is None else await self._lookups.failing()
+        held = (f"project {hold.project} is on hold: {hold.reason}" for hold in holds.values())
+        waiting = (f"source {one.source}: {one.lookups} of its lookups fail for now: {one.reason}" for one in failing)
+        return (*held, *waiting)

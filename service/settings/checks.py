@@ -21,7 +21,7 @@ from service.settings.wording import did_you_mean
 
 KEY_COMMAND = 'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
 
-_NOT_THE_PROVIDERS = ("projects", "rules", "settle", "quota")
+_NOT_THE_PROVIDERS = ("projects", "rules", "settle", "quota", "resolve")
 
 _NAME = re.compile(NAME)
 _TOKEN = re.compile(r"[\x21-\x7e]+")

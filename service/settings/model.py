@@ -80,6 +80,28 @@ class Hmac(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ] = "text"
 
 
+class Resolve(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the URLs of an asset are looked up at the sender's API, where its webhooks have an id alone."""
+
+    preset: Annotated[
+        Literal["contentful", "contentful-management", "datocms", "hygraph", "kontent-ai", "prismic", "storyblok"]
+        | None,
+        Meta(description="A known API, in place of `url` and `urls`."),
+    ] = None
+    region: Annotated[str | None, Meta(description="Where the sender keeps this account; some presets alone.")] = None
+    endpoint: Annotated[str | None, Meta(description="The account's own API address; some presets alone.")] = None
+    token: Annotated[Secret | None, Meta(description="API token, sent as the preset's API takes it.")] = None
+    url: Annotated[
+        str | None, Meta(description="Jinja template of the address to GET; each value in it is percent-encoded.")
+    ] = None
+    headers: Annotated[dict[str, Secret], Meta(description="Request headers; they are never stored.")] = field(
+        default_factory=dict
+    )
+    urls: Annotated[
+        str | None, Meta(description="JMESPath of the URLs in the answer; left out: every image URL in it.")
+    ] = None
+
+
 class Rule(Struct, frozen=True, kw_only=True):
     """One rule. Left out: `when` always holds, `src_images` is the URL, action and deadline are the default rule's."""
 
@@ -143,6 +165,13 @@ class Source(Struct, frozen=True, kw_only=True):
         str | None, Meta(description="This webhook's URL exactly as the sender has it, for schemes that sign it.")
     ] = None
     region: Annotated[str | None, Meta(description="Where the sender keeps this account.")] = None
+    resolve: Annotated[Resolve | None, Meta(description="Looks up URLs where webhooks have an id alone.")] = None
+    allowed_origins: Annotated[
+        list[str], Meta(description="Host names whose senders may ask with OPTIONS whether to send here.")
+    ] = field(default_factory=list)
+    covered: Annotated[
+        list[str], Meta(description="What a signature must cover, in place of the body's digest and the path.")
+    ] = field(default_factory=list)
     unverified: Annotated[
         Literal[True] | None, Meta(description="Take whatever anybody sends: only behind something that verifies.")
     ] = None

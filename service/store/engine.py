@@ -67,12 +67,14 @@ class Engine(Protocol):
 
 
 def load_statements(dialect: str, driver: str) -> Mapping[str, str]:
-    """The statements of `common.sql` and of the dialect's own file by name, parsed once, in the driver's spelling.
+    """The statements of both databases and of the dialect's own file by name, parsed once, in the driver's spelling.
 
     aiosql reads the files; running them through its adapters as well would double the cost of a small statement.
     """
     folder = files("service.store") / "sql"
-    text = "\n".join((folder / name).read_text(encoding="utf-8") for name in ("common.sql", f"{dialect}.sql"))
+    text = "\n".join(
+        (folder / name).read_text(encoding="utf-8") for name in ("common.sql", "lookups.sql", f"{dialect}.sql")
+    )
     queries = aiosql.from_str(text, driver, mandatory_parameters=False)
     names = [name for name in queries.available_queries if not name.endswith("_cursor")]
     return {name: getattr(queries, name).sql for name in names}

@@ -17,6 +17,7 @@ from service.domain.memory import AssetMemory
 from service.domain.purges import Action, PlannedPurge, Purge, ReceiptStatus
 from service.domain.receipts import NewReceipt, PlannedEvent, Receipt, verdict
 from service.store.engine import Engine, Row, Tx
+from service.store.lookup_rows import add_lookup
 from service.store.rows import purge_of
 
 Planner = Callable[[AssetEvent, AssetMemory | None], PlannedEvent]
@@ -38,6 +39,11 @@ class Accepted:
     reason: str | None
     purges: int
     planned: tuple[PlannedEvent, ...] = ()
+
+    @property
+    def lookups(self) -> bool:
+        """Whether URLs have to be looked up for it."""
+        return any(event.lookup for event in self.planned)
 
 
 class Inbox:
@@ -70,7 +76,7 @@ class Inbox:
     async def get(self, receipt_id: str) -> Receipt | None:
         """One receipt with its body."""
         row = await self._engine.read(lambda tx: tx.one("get_receipt", id=receipt_id))
-        return None if row is None else _receipt(row, row["body"])
+        return None if row is None else receipt_of(row, row["body"])
 
     async def list(
         self, *, source: str | None = None, status: str | None = None, before: str | None = None, limit: int = 50
@@ -79,7 +85,7 @@ class Inbox:
         rows = await self._engine.read(
             lambda tx: tx.all("list_receipts", source=source, status=status, before=before, limit=limit)
         )
-        return [_receipt(row, None) for row in rows]
+        return [receipt_of(row, None) for row in rows]
 
     async def purges_of(self, receipt_id: str) -> Sequence[tuple[Purge, str]]:
         """The purges a receipt led to, each with the rule that asked for it."""
@@ -97,7 +103,7 @@ def _accept(tx: Tx, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner
     # worth a look-up beforehand.
     if len(events) > _FEW and tx.value("receipt_of_dedupe", dedupe=new.dedupe) is not None:
         events = ()
-    planned = _plan(tx, new.source, events, plan)
+    planned = plan_events(tx, new.source, events, plan)
     status, reason = verdict(new, planned)
     stored = _insert(tx, new, _trace(planned), status, reason)
     if stored != new.id:
@@ -110,7 +116,7 @@ def _replan(tx: Tx, receipt: Receipt, new: NewReceipt, events: Sequence[AssetEve
     holder = tx.value("receipt_of_dedupe", dedupe=new.dedupe)
     if holder not in (None, receipt.id):
         return Accepted(holder, ReceiptStatus.DUPLICATE, None, 0)
-    planned = _plan(tx, receipt.source, events, plan, receipt.received_at)
+    planned = plan_events(tx, receipt.source, events, plan, receipt.received_at)
     status, reason = verdict(new, planned)
     changed = tx.run(
         "update_receipt",
@@ -124,11 +130,12 @@ def _replan(tx: Tx, receipt: Receipt, new: NewReceipt, events: Sequence[AssetEve
     )
     if not changed:
         raise CommandFailed(f"{receipt.id} is past its retention: it was removed a moment ago")
+    tx.run("forget_lookups", receipt_id=receipt.id)
     purges = _apply(tx, new, planned, receipt.received_at)
     return Accepted(receipt.id, status, reason, purges, planned)
 
 
-def _plan(
+def plan_events(
     tx: Tx, source: str, events: Sequence[AssetEvent], plan: Planner, replayed: datetime | None = None
 ) -> tuple[PlannedEvent, ...]:
     """Each event on the memory the one before it leaves: a request may speak of one asset twice.
@@ -192,12 +199,22 @@ def _trace(planned: Sequence[PlannedEvent]) -> str:
 
 def _apply(tx: Tx, new: NewReceipt, planned: Sequence[PlannedEvent], heard_at: datetime) -> int:
     """Store what was planned; how many purges that came to."""
+    for position, outcome in enumerate(planned):
+        if outcome.lookup is not None:
+            add_lookup(tx, new, position, outcome.lookup)
+    return apply_events(tx, new.source, new.id, planned, heard_at=heard_at, now=new.received_at)
+
+
+def apply_events(
+    tx: Tx, source: str, receipt_id: str, planned: Sequence[PlannedEvent], *, heard_at: datetime, now: datetime
+) -> int:
+    """Store the memory and the purges that were planned for a receipt; how many purges that came to."""
     purges = set()
     for outcome in planned:
         event, memory = outcome.event, outcome.memory
         tx.run(
             "put_asset",
-            source=new.source,
+            source=source,
             environment=event.environment or "",
             asset_id=event.id,
             urls=_encode(memory.urls).decode(),
@@ -209,8 +226,8 @@ def _apply(tx: Tx, new: NewReceipt, planned: Sequence[PlannedEvent], heard_at: d
             now=0 if outcome.failed else to_ms(heard_at),  # a failed rule has not dealt with the new state
         )
         for purge in outcome.purges:
-            purge_id = add_purge(tx, purge, new.received_at)
-            tx.run("link_purge", receipt_id=new.id, purge_id=purge_id, rule=purge.rule)
+            purge_id = add_purge(tx, purge, now)
+            tx.run("link_purge", receipt_id=receipt_id, purge_id=purge_id, rule=purge.rule)
             purges.add(purge_id)
     return len(purges)
 
@@ -265,7 +282,8 @@ def _memory(row: Row) -> AssetMemory:
     )
 
 
-def _receipt(row: Row, body: bytes | None) -> Receipt:
+def receipt_of(row: Row, body: bytes | None) -> Receipt:
+    """Any row that has the columns of `list_receipts`."""
     return Receipt(
         id=row["id"],
         source=row["source"],

@@ -12,11 +12,12 @@ from service.store.engine import Engine, Tx
 STEP = 500  # rows a transaction removes at most: a webhook waits for no longer than that takes
 
 _OF_PURGE = ("prune_attempts", "prune_links_of_purge")
-_OF_RECEIPT = ("prune_links_of_receipt",)
+_OF_RECEIPT = ("prune_links_of_receipt", "prune_lookup_events_of_receipt")
+_OF_LOOKUP = ("prune_events_of_lookup",)
 
 
 class Retention:
-    """Removes purges, receipts and rate budgets that are past their time, with all that hangs on them."""
+    """Removes purges, lookups, receipts and rate budgets that are past their time, with all that hangs on them."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -33,6 +34,8 @@ class Retention:
                 removed += _remove(tx, _OF_PURGE, "delete_purge", row["id"], STEP - removed)
             for row in tx.all("expired_dead_purges", before=age(limits.dead), limit=STEP):
                 removed += _remove(tx, _OF_PURGE, "delete_purge", row["id"], STEP - removed)
+            for row in tx.all("expired_lookups", before=age(limits.purges), limit=STEP):
+                removed += _remove(tx, _OF_LOOKUP, "delete_lookup", row["id"], STEP - removed)
             before_id = first_id("rcp", now - timedelta(days=limits.receipts))
             for row in tx.all("expired_receipts", before_id=before_id, limit=STEP):
                 removed += _remove(tx, _OF_RECEIPT, "delete_receipt", row["id"], STEP - removed)

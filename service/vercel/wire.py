@@ -213,7 +213,7 @@ def _times_asked_for(
     budget = limit if isinstance(limit, dict) else {}
     reset = headers.get("x-ratelimit-reset", "")
     candidates = (
-        _retry_after(headers.get("retry-after", ""), now),
+        retry_after(headers.get("retry-after", ""), now),
         _epoch(reset, now) if status == _TOO_MANY_REQUESTS or _nothing_left(headers) else None,
         _epoch(budget.get("reset"), now),
         _epoch(budget.get("resetMs"), now, per_second=1000),
@@ -221,7 +221,7 @@ def _times_asked_for(
     return (moment for moment in candidates if moment is not None)
 
 
-def _retry_after(value: str, now: datetime) -> datetime | None:
+def retry_after(value: str, now: datetime) -> datetime | None:
     """Seconds or an HTTP date: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after"""
     seconds = _number(value)
     if seconds is not None:

@@ -56,7 +56,14 @@ def endpoint() -> Endpoint:
         assert set(projects) == {"shop"}
 
     inbox = Planning()
-    intake = Intake(inbox=inbox, keeper=Keeper(inbox, 5), network=FakeNetwork(), watch=Watch(), wake=wake)
+    intake = Intake(
+        inbox=inbox,
+        keeper=Keeper(inbox, 5),
+        network=FakeNetwork(),
+        watch=Watch(),
+        wake=wake,
+        wake_lookups=lambda _: None,
+    )
     return Endpoint(pipelines=PIPELINES, intake=intake, limits=Limits(), prefix="/relay", clock=lambda: NOW)
 
 

@@ -21,6 +21,9 @@ SMALL = {
     "count_purges": "counts what waits, which is what it scans: the partial indexes hold nothing else",
     "claimed_purges": "the partial index holds what is in a call",
     "pending_projects": "one step along the index a project",
+    "claimed_lookups": "the partial index holds what is being asked",
+    "failing_lookups": "the partial index holds what fails",
+    "pending_lookup_sources": "one step along the index a source",
 }
 
 
@@ -48,12 +51,12 @@ def test_no_table_is_scanned(connection: sqlite3.Connection, statement: str) -> 
 
 @pytest.mark.parametrize("statement", sorted(SMALL))
 def test_what_scans_an_index_scans_a_partial_one(connection: sqlite3.Connection, statement: str) -> None:
-    indexes = "purges_pending|purges_due|purges_claimed|purges_dead"
+    indexes = "purges_pending|purges_due|purges_claimed|purges_dead|lookups_claimed|lookups_failing|lookups_due"
     for step in plan(connection, statement):
-        if step.startswith("SCAN purges"):
-            assert re.match(rf"SCAN purges USING (COVERING )?INDEX ({indexes})$", step), step
+        if step.startswith(("SCAN purges", "SCAN lookups")):
+            assert re.match(rf"SCAN (purges|lookups) USING (COVERING )?INDEX ({indexes})$", step), step
 
 
-@pytest.mark.parametrize("statement", ["head_of_lane", "next_due_at", "claim", "expired_purges", "expired_dead_purges"])
+@pytest.mark.parametrize("statement", ["head_of_lane", "next_due_at", "claim", "claim_lookup", "next_lookup_at", "expired_purges", "expired_dead_purges"])
 def test_the_first_of_many_is_found_without_sorting_them(connection: sqlite3.Connection, statement: str) -> None:
     assert not [step for step in plan(connection, statement) if "TEMP B-TREE" in step]

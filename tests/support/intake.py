@@ -192,6 +192,7 @@ class Relay:
     network: FakeNetwork
     dispatcher: Dispatcher
     woken: list[set[str]] = field(default_factory=list)
+    looking_up: list[str] = field(default_factory=list)
 
     async def post(self, source: str, event: str | None = None, **changes: Any) -> Told:
         """A really signed webhook of a source, with some of its parts changed."""
@@ -260,6 +261,7 @@ async def relay(
     keeper = Keeper(inbox or stored, 50, pause=0)
     health = Health(engine, dispatcher, clock=clock)
     woken: list[set[str]] = []
+    looking_up: list[str] = []
 
     def wake(names: Collection[str]) -> None:
         woken.append(set(names))
@@ -273,6 +275,7 @@ async def relay(
             network=network,
             clock=clock,
             wake=wake,
+            wake_lookups=looking_up.append,
             health=health,
         )
     )
@@ -288,6 +291,7 @@ async def relay(
             network=network,
             dispatcher=dispatcher,
             woken=woken,
+            looking_up=looking_up,
         )
     finally:
         await engine.close()

@@ -274,8 +274,12 @@ SELECT id FROM purges WHERE state <> 'dead' AND finished_at < :before ORDER BY f
 SELECT id FROM purges WHERE state = 'dead' AND finished_at < :before ORDER BY finished_at LIMIT :limit;
 
 -- name: expired_receipts
--- By id, which sorts by time.
-SELECT id FROM receipts WHERE id < :before_id ORDER BY id LIMIT :limit;
+-- By id, which sorts by time. What a lookup is still going to plan stays.
+SELECT id FROM receipts AS r
+WHERE id < :before_id
+  AND NOT EXISTS (SELECT 1 FROM lookup_events AS e JOIN lookups AS l ON l.id = e.lookup_id
+                  WHERE e.receipt_id = r.id AND e.planned = 0 AND l.state IN ('pending', 'claimed'))
+ORDER BY id LIMIT :limit;
 
 -- name: prune_attempts!
 DELETE FROM attempts WHERE purge_id = :id AND call_id IN (

@@ -1,0 +1,115 @@
+"""The lookups of all sources: one lane a source, and one pace a host."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+
+from service.dispatch.answers import Answers
+from service.dispatch.limits import Pace, Random
+from service.dispatch.lookup_lane import LookupLane
+from service.dispatch.ports import Asking, Getter, Lookups
+from service.domain.clock import Clock
+from service.settings.model import Dispatch
+
+log = structlog.get_logger()
+
+Wake = Callable[[Mapping[str, datetime]], None]
+
+_ORPHANS_EVERY = timedelta(minutes=1)
+
+
+@dataclass(slots=True)
+class Host:
+    """How fast requests to one API may follow each other, whichever source makes them."""
+
+    pace: Pace = field(default_factory=Pace)
+
+
+class Resolving:
+    """Makes the lanes, and looks after what belongs to none of them."""
+
+    def __init__(
+        self,
+        *,
+        lookups: Lookups,
+        getter: Getter,
+        sources: Mapping[str, Asking],
+        clock: Clock,
+        random: Random,
+        settings: Dispatch,
+        worker: str,
+    ) -> None:
+        self._lookups = lookups
+        self._getter = getter
+        self._sources = {name: asking for name, asking in sources.items() if asking.resolver is not None}
+        self._clock = clock
+        self._random = random
+        self._settings = settings
+        self._worker = worker
+        self._lanes: Mapping[str, LookupLane] = {}
+        self._orphans: dict[str, datetime] = {}
+
+    async def recover(self) -> int:
+        """Put back what a dead process had claimed; raises StoreUnavailable."""
+        return await self._lookups.recover()
+
+    def lanes(self, stopping: asyncio.Event, wake: Wake) -> Mapping[str, LookupLane]:
+        """New lanes by source; `wake` is told which projects have new purges."""
+        hosts: dict[str, Host] = {}
+        answers = Answers()
+        self._lanes = {
+            name: LookupLane(
+                source=name,
+                asking=asking,
+                host=hosts.setdefault("" if asking.resolver is None else asking.resolver.host, Host()),
+                lookups=self._lookups,
+                getter=self._getter,
+                answers=answers,
+                clock=self._clock,
+                random=self._random,
+                settings=self._settings,
+                worker=self._worker,
+                stopping=stopping,
+                wake=wake,
+            )
+            for name, asking in self._sources.items()
+        }
+        return self._lanes
+
+    def wake(self, source: str) -> None:
+        """The source has a new lookup."""
+        lane = self._lanes.get(source)
+        if lane is not None:
+            lane.wake()
+
+    def wake_all(self) -> None:
+        """Look up and see that the relay stops."""
+        for lane in self._lanes.values():
+            lane.wake()
+
+    async def look_around(self) -> None:
+        """Sees what other processes did; raises StoreUnavailable."""
+        for source in await self._lookups.sources():
+            if source in self._lanes:
+                self._lanes[source].wake()
+            else:
+                await self._tend_orphans(source)
+
+    async def _tend_orphans(self, source: str) -> None:
+        """Warns once of lookups whose source looks nothing up any more, and ends those that are too old."""
+        now = self._clock()
+        remedy = "put the source and its `resolve` back into relay.yaml, and replay the receipts"
+        if source not in self._orphans:
+            log.warning("lookup.unknown_source", source=source, remedy=remedy)
+        elif now < self._orphans[source]:
+            return
+        self._orphans[source] = now + _ORPHANS_EVERY
+        before = now - timedelta(seconds=self._settings.max_age)
+        reason = f"the source {source} has no `resolve` in relay.yaml: {remedy}"
+        if buried := await self._lookups.bury_orphans(source, before, now, reason):
+            log.warning("lookup.buried", source=source, lookups=buried, reason=reason)
