@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from support.buckets import change_an_object, client, free_port, relaying, serving
+from support.loopback import serve
 from support.process import eventually
+from support.tokens import ISSUER, ISSUER_CLAIMS, jwks, token
 
 PYTHON = Path(__file__).parents[2] / ".venv-senders" / "bin" / "python"
 ACCOUNT = "000000000000"
@@ -76,47 +83,81 @@ def test_s3_through_sns(aws: str, tmp_path: Path, version: str) -> None:
         assert f"aws-sns-v{version}" in process.output
 
 
-CONNECTIONS = [
-    (
-        "API_KEY",
-        {"ApiKeyAuthParameters": {"ApiKeyName": "X-Relay-Key", "ApiKeyValue": "fake-relay-key-of-eventbridge"}},
-        "header",
-    ),
-    ("BASIC", {"BasicAuthParameters": {"Username": "sender", "Password": "fake-relay-key-of-eventbridge"}}, "basic"),
-]
-AUTHS = {"header": {"header": "X-Relay-Key"}, "basic": {"basic": "sender"}}
+SECRET = "fake-relay-key-of-eventbridge"
 
 
-@pytest.mark.parametrize(("kind", "parameters", "auth"), CONNECTIONS)
-def test_s3_through_eventbridge(aws: str, tmp_path: Path, kind: str, parameters: dict[str, Any], auth: str) -> None:
+def test_s3_through_eventbridge_with_a_key(aws: str, tmp_path: Path) -> None:
+    parameters = {"ApiKeyAuthParameters": {"ApiKeyName": "X-Relay-Key", "ApiKeyValue": SECRET}}
+    settings = {"auth": {"header": "X-Relay-Key"}, "secrets": [SECRET]}
+    through_eventbridge(aws, tmp_path, "API_KEY", parameters, settings)
+
+
+def test_s3_through_eventbridge_with_a_user(aws: str, tmp_path: Path) -> None:
+    parameters = {"BasicAuthParameters": {"Username": "sender", "Password": SECRET}}
+    settings = {"auth": {"basic": "sender"}, "secrets": [SECRET]}
+    through_eventbridge(aws, tmp_path, "BASIC", parameters, settings)
+
+
+def test_s3_through_eventbridge_with_tokens_of_an_issuer(aws: str, tmp_path: Path) -> None:
+    """OAuth's client credentials: the emulator fetches a token, the relay the issuer's keys."""
+    with serve(issuer()) as url:
+        parameters = {
+            "OAuthParameters": {
+                "ClientParameters": {"ClientID": "relay", "ClientSecret": SECRET},
+                "AuthorizationEndpoint": f"{url}/token",
+                "HttpMethod": "POST",
+            }
+        }
+        settings = {"auth": {"jwt": {**ISSUER, "jwks_url": f"{url}/keys"}}}
+        through_eventbridge(aws, tmp_path, "OAUTH_CLIENT_CREDENTIALS", parameters, settings)
+
+
+def issuer() -> Starlette:
+    """Gives tokens to whoever knows the secret, and publishes its keys."""
+
+    async def give(request: Request) -> JSONResponse:
+        if (await request.json()).get("client_secret") != SECRET:
+            return JSONResponse({}, 401)
+        now = int(time.time())
+        said = token(ISSUER_CLAIMS | {"iat": now, "exp": now + 300})
+        return JSONResponse({"access_token": said, "token_type": "Bearer", "expires_in": 300})
+
+    async def publish(_: Request) -> Response:
+        return Response(jwks(), media_type="application/json")
+
+    return Starlette(routes=[Route("/token", give, methods=["POST"]), Route("/keys", publish)])
+
+
+def through_eventbridge(
+    aws: str, folder: Path, kind: str, parameters: dict[str, Any], settings: dict[str, Any]
+) -> None:
     """LocalStack encodes an object's key, which Amazon does not say that it does."""
-    bucket = f"photos-eventbridge-{auth}"
+    name = f"photos-{kind.lower().replace('_', '-')}"
     source = {
         "provider": "aws-eventbridge",
-        "auth": AUTHS[auth],
-        "secrets": ["fake-relay-key-of-eventbridge"],
         "key_encoding": "url",
-        "bases": {bucket: "https://img.example.com/"},
+        "bases": {name: "https://img.example.com/"},
+        **settings,
     }
-    with relaying(tmp_path, source) as (process, fake):
+    with relaying(folder, source) as (process, fake):
         events, objects = client("events", aws), client("s3", aws)
-        objects.create_bucket(Bucket=bucket)
+        objects.create_bucket(Bucket=name)
         objects.put_bucket_notification_configuration(
-            Bucket=bucket, NotificationConfiguration={"EventBridgeConfiguration": {}}
+            Bucket=name, NotificationConfiguration={"EventBridgeConfiguration": {}}
         )
-        connection = events.create_connection(Name=f"relay-{auth}", AuthorizationType=kind, AuthParameters=parameters)
+        connection = events.create_connection(Name=name, AuthorizationType=kind, AuthParameters=parameters)
         destination = events.create_api_destination(
-            Name=f"relay-{auth}",
+            Name=name,
             ConnectionArn=connection["ConnectionArn"],
             InvocationEndpoint=f"{process.address}/hooks/bucket",
             HttpMethod="POST",
         )
-        pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [bucket]}}}
-        events.put_rule(Name=f"images-{auth}", EventPattern=json.dumps(pattern))
+        pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [name]}}}
+        events.put_rule(Name=name, EventPattern=json.dumps(pattern))
         target = {
             "Id": "relay",
             "Arn": destination["ApiDestinationArn"],
             "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/relay",
         }
-        assert events.put_targets(Rule=f"images-{auth}", Targets=[target])["FailedEntryCount"] == 0
-        change_an_object(objects, bucket, process, fake)
+        assert events.put_targets(Rule=name, Targets=[target])["FailedEntryCount"] == 0
+        change_an_object(objects, name, process, fake)
