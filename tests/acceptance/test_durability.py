@@ -123,7 +123,8 @@ def _read_only(process: Process, folder: Path) -> Callable[[], object]:
     """The database's files cannot be written, not even by root or through a file that is open already."""
 
     def attribute(change: str) -> int:
-        files = [str(path) for path in folder.glob("relay.db*")]
+        # Not the shared memory: a process that is just writing to that gets SIGBUS, which is another story.
+        files = [str(path) for path in folder.glob("relay.db*") if path.suffix != ".db-shm"]
         return subprocess.run(["chattr", change, *files], capture_output=True, check=False).returncode
 
     if attribute("+i") != 0:
