@@ -29,6 +29,8 @@ _OPTIONS = (  # settings that only some providers read: elsewhere they would do 
     "hmac",
     "registered_url",
     "region",
+    "allowed_origins",
+    "covered",
 )
 _OF_VERIFICATION = ("secrets", "auth", "public_keys", "tolerance", "signature_algorithm")
 _OF_SIGNATURES = ("public_keys", "signature_algorithm", "tolerance")
@@ -82,7 +84,7 @@ class Info:
     success_status: int = 200
     unreadable_status: int = 400
     handshake_methods: tuple[str, ...] = ()
-    guide: Guide | None = None
+    guide: Guide = field(kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

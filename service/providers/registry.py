@@ -16,6 +16,7 @@ PROVIDERS: dict[str, str] = {
     "appwrite": "service.providers.appwrite:Appwrite",
     "aws-eventbridge": "service.providers.aws_eventbridge:AwsEventBridge",
     "aws-sns": "service.providers.aws_sns:AwsSns",
+    "azure-eventgrid": "service.providers.azure_eventgrid:AzureEventGrid",
     "backblaze-b2": "service.providers.backblaze_b2:BackblazeB2",
     "basic": "service.providers.plain_credentials:Basic",
     "bearer": "service.providers.plain_credentials:Bearer",

@@ -43,5 +43,6 @@ def test_the_verdict_of_every_vector(bare: Relay, provider: str, case: dict[str,
         assert (code, found["reason"]) == (REFUSED, "timestamp_too_new")
         source["tolerance"] = PATIENCE
     code, found = explained(bare, source, case)
-    assert found["verified"] is accepts(case), (case["note"], found["reason"], found["detail"])
+    verified = None if accepts(case) and case["method"] != "POST" else accepts(case)  # a handshake is only answered
+    assert found["verified"] is verified, (case["note"], found["reason"], found["detail"])
     assert code == (0 if accepts(case) else REFUSED)
