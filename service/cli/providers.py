@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import Any
 
 import click
 
-from service.cli.output import json_option, print_fields, print_json, print_table
+from service.cli.output import json_option, plain, print_json, print_table
 from service.domain.clock import system_clock
 from service.domain.errors import CommandFailed
-from service.providers.base import Info
+from service.providers.base import Info, Provider
+from service.providers.page import parts
 from service.providers.registry import PROVIDERS, provider_class
 from service.settings.wording import did_you_mean
+
+_WIDTH = 100
+"""Characters of a line of a description."""
 
 
 @click.command()
@@ -41,27 +46,53 @@ def _describe(name: str, as_json: bool) -> None:
         hint = did_you_mean(name, PROVIDERS) or f" (known: {', '.join(sorted(PROVIDERS))})"
         raise CommandFailed(f"there is no provider {name!r}{hint}")
     provider = provider_class(name)
-    samples = list(provider.samples(system_clock()))
-    document = {**_document(provider.info), "samples": samples}
     if as_json:
-        print_json(document)
+        print_json(_description(provider))
         return
-    tolerance = provider.info.tolerance
-    print_fields(
-        [
-            ("name", provider.info.name),
-            ("title", provider.info.title),
-            ("documentation", provider.info.doc_url),
-            ("signs", provider.info.signs),
-            ("time", "not signed" if tolerance is None else f"{tolerance:g} s off at most (`tolerance`)"),
-            ("secrets", "needed" if provider.info.needs_secret else "not needed"),
-            ("auth", ", ".join(provider.info.auth) or "its own signature alone"),
-            ("options", ", ".join(provider.info.options) or "none of its own"),
-            ("headers kept", ", ".join(sorted(provider.info.stored_headers))),
-            ("answer", f"{provider.info.success_status} once stored"),
-            ("samples", f"{', '.join(samples)} (`image-relay send --event`)"),
-        ]
+    info = provider.info
+    click.echo(f"{plain(info.title)}: {plain(info.signs)}\n{info.doc_url}\n")
+    for number, step in enumerate(info.guide.setup, 1):
+        click.echo(_wrapped(f"{number}. ", step))
+    for part, text in parts(provider):
+        click.echo(f"\n{part}")
+        click.echo(_wrapped("  ", text))
+
+
+def _wrapped(lead: str, text: str) -> str:
+    """`lead` and the text, in lines that begin below the text; code stays as it is."""
+    hanging, code, shown = " " * len(lead), False, list[str]()
+    for line in map(plain, text.split("\n")):
+        first = hanging if shown else lead
+        code ^= line.startswith("```")
+        shown.append((first + line).rstrip() if code else _filled(line, first, hanging))
+    return "\n".join(shown)
+
+
+def _filled(line: str, first: str, hanging: str) -> str:
+    return fill(
+        line,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=hanging,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
+
+
+def _description(provider: type[Provider]) -> dict[str, Any]:
+    info = provider.info
+    return {
+        **_document(info),
+        "guide": {
+            "setup": list(info.guide.setup),
+            "events": info.guide.events,
+            "covered": info.guide.covered,
+            "retries": info.guide.retries,
+            "urls": info.guide.urls,
+        },
+        "variants": {name: variant.title for name, variant in provider.variants.items()},
+        "samples": list(provider.samples(system_clock())),
+    }
 
 
 def _document(info: Info) -> dict[str, Any]:
@@ -76,4 +107,6 @@ def _document(info: Info) -> dict[str, Any]:
         "options": list(info.options),
         "stored_headers": sorted(info.stored_headers),
         "success_status": info.success_status,
+        "unreadable_status": info.unreadable_status,
+        "handshake_methods": list(info.handshake_methods),
     }

@@ -63,7 +63,8 @@ class AwsEventBridge(BucketWebhook):
             "does not switch the target off (unknown whether it ever slows it down).",
             urls="Computed: the base of the bucket (`bases`) and the object's key, in both usual spellings of special "
             "characters. Amazon does not say whether keys are encoded; they are taken as they are. LocalStack encodes "
-            "them: there, `key_encoding: url`.",
+            "them: there, `key_encoding: url`. Variants: `virtual-hosted` and `path-style` (Amazon's two kinds of "
+            "object URLs).",
         ),
     )
     variants = AMAZON_VARIANTS

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
+from service.domain.variants import Variant
 from service.providers import json_body
 from service.providers.aws_sns import AwsSns, published
 from service.providers.base import Guide, Sample
@@ -56,6 +57,7 @@ class Bynder(AwsSns):
             "`resolve:`, or what was remembered.",
         ),
     )
+    variants: ClassVar[Mapping[str, Variant]] = {}  # what it publishes has no URL
 
     @classmethod
     def warnings(cls, source: Source) -> list[str]:

@@ -94,7 +94,8 @@ class Contentful(Provider):
             urls="In the payload: `fields.file.LOCALE.url` of each locale. It changes with the file, and the old "
             "one is the one remembered. Unpublishing and deleting tell the id alone: `resolve: {preset: "
             "contentful}` asks the delivery API, which knows published assets only, `contentful-management` the "
-            "management API.",
+            "management API. Variant: `other-hosts` (images, assets and downloads.ctfassets.net); a site that takes "
+            "`//…` as it is has the rule's `protocol-relative`.",
         ),
     )
     # https://www.contentful.com/developers/docs/references/content-management-api/#/reference/assets

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from service.domain.variants import Variant
 
@@ -26,7 +26,7 @@ def _path_style(url: str) -> Iterator[str]:
         yield f"https://{found['endpoint']}/{found['bucket']}/{found['key']}"
 
 
-AMAZON_VARIANTS = {
+AMAZON_VARIANTS: Mapping[str, Variant] = {
     "virtual-hosted": Variant("`https://BUCKET.s3.REGION.amazonaws.com/KEY` of a path-style URL", _virtual_hosted),
     "path-style": Variant("`https://s3.REGION.amazonaws.com/BUCKET/KEY` of a virtual-hosted URL", _path_style),
 }

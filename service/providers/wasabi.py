@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import ClassVar
 
+from service.domain.variants import Variant
 from service.providers.aws_sns import AwsSns
 from service.providers.base import Guide
 
@@ -42,3 +45,4 @@ class Wasabi(AwsSns):
             "they are read as Amazon S3's (`+` is a space), `key_encoding` says otherwise.",
         ),
     )
+    variants: ClassVar[Mapping[str, Variant]] = {}  # its buckets have hosts of their own

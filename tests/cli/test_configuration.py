@@ -138,6 +138,12 @@ def test_one_provider(bare: Relay, name: str) -> None:
     for event in document["samples"]:
         assert event in shown
     assert document["doc_url"] in shown
+    words = " ".join(shown.split())
+    guide = document["guide"]
+    for text in (*guide["setup"], guide["events"], guide["covered"], guide["retries"], guide["urls"]):
+        assert " ".join(text.split()) in words
+    for variant, title in document["variants"].items():
+        assert f"`{variant}`, {title}" in words
     assert json.dumps(document["tolerance_seconds"]).removesuffix(".0") in shown or "not signed" in shown
 
 

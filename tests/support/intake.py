@@ -24,7 +24,7 @@ from service.ingest.keeper import Keeper
 from service.ingest.pipeline import Pipeline, build_pipelines
 from service.ingest.ports import Inbox, Planner
 from service.observability.health import Health
-from service.providers.base import Info, Provider, Sample
+from service.providers.base import Guide, Info, Provider, Sample
 from service.settings.model import Auth, Limits, Project, Settings, Source
 from service.store.inbox import Accepted
 from service.store.inbox import Inbox as SqlInbox
@@ -108,6 +108,7 @@ class Keyed(Provider):
         stored_headers=frozenset({"x-key-url", "x-signature"}),
         needs_secret=False,
         success_status=204,
+        guide=Guide(setup=(), events="", covered="", retries="", urls=""),
     )
 
     def key_urls(self, request: RawRequest) -> tuple[str, ...]:
