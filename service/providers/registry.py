@@ -28,6 +28,7 @@ PROVIDERS: dict[str, str] = {
     "canto": "service.providers.canto:Canto",
     "capability-url": "service.providers.plain_credentials:CapabilityUrl",
     "ceph-rgw": "service.providers.ceph_rgw:CephRgw",
+    "cloudevents": "service.providers.generic_cloudevents:GenericCloudEvents",
     "cloudflare-images": "service.providers.cloudflare_images:CloudflareImages",
     "cloudflare-r2": "service.providers.cloudflare_r2:CloudflareR2",
     "cloudflare-stream": "service.providers.cloudflare_stream:CloudflareStream",
