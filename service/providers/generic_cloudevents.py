@@ -49,8 +49,8 @@ class GenericCloudEvents(CredentialOnly):
                 "among `allowed_origins: [events.example.com]`; `quota` is the rate it is told.",
             ),
             events="The last word of `type` is the kind (`com.example.asset.replaced`, `….deleted`, with `.v1` behind "
-            "it too): created, uploaded, updated, published, replaced, renamed, deleted, unpublished, restored. Anything "
-            "else is `unknown` and left to rules.",
+            "it too): created, uploaded, updated, published, replaced, renamed, deleted, unpublished, restored. "
+            "Anything else is `unknown` and left to rules.",
             covered="Nothing is signed: whoever holds the token is believed, attributes, body and time and all. A "
             "repeated delivery is known by `source` and `id`.",
             retries="The sender's own. 200 is an acknowledgement; 429 comes with `Retry-After`, which the "
