@@ -12,12 +12,12 @@ import structlog
 
 from service.dispatch.answers import Answers
 from service.dispatch.limits import STORE_PAUSE, Pace, Random, backoff
-from service.dispatch.lookup_policy import Decision, End, Found, Held, Later, decide, elsewhere, settlement
+from service.dispatch.lookup_policy import Dead, Decision, Held, Later, decide, elsewhere, settlement
 from service.dispatch.ports import Asking, Getter, Lookups, Resolver
 from service.dispatch.waiting import insist, pause
 from service.domain.clock import EPOCH, Clock
 from service.domain.errors import StoreUnavailable
-from service.domain.lookups import Fetched, Lookup, LookupState
+from service.domain.lookups import Fetched, Lookup, LookupEnd, LookupState
 from service.domain.receipts import first_due
 from service.settings.model import Dispatch
 
@@ -120,8 +120,8 @@ class LookupLane:
             fetched = await self._fetched(lookup, begun)
             decision = self._decide(lookup, fetched)
             self._keep_pace(decision, fetched, begun)
-            if isinstance(decision, Found):
-                await self._found(lookup, decision, begun)
+            if isinstance(decision, LookupEnd):
+                await self._end(lookup, decision, begun)
                 return
             status = fetched.status or None
         except StoreUnavailable:
@@ -132,7 +132,7 @@ class LookupLane:
             decision = Later(self._clock() + backoff(lookup.attempts, self._random), reason)
         await self._settle(lookup, decision, begun, status)
 
-    async def _settle(self, lookup: Lookup, decision: End | Later | Held, begun: datetime, status: int | None) -> None:
+    async def _settle(self, lookup: Lookup, decision: Dead | Later | Held, begun: datetime, status: int | None) -> None:
         settled = settlement(decision, lookup, self._clock(), self._max_age)
         await self._insist(partial(self._lookups.settle, lookup, settled, self._clock()), "settling a lookup")
         outcome = "held" if isinstance(decision, Held) else "retry"
@@ -180,19 +180,20 @@ class LookupLane:
             log.info("lookup.resumed", source=self._source)
             self.held = None
 
-    async def _found(self, lookup: Lookup, found: Found, begun: datetime) -> None:
+    async def _end(self, lookup: Lookup, end: LookupEnd, begun: datetime) -> None:
         """The rules see the events with their URLs: in steps, so that webhooks get in between."""
         purges, more = 0, True
         while more:
             now = self._clock()
             resolved = await self._insist(
-                partial(self._lookups.resolve, lookup, found.urls, self._asking.planner_of, now),
+                partial(self._lookups.resolve, lookup, end, self._asking.planner_of, now),
                 "storing what was looked up",
             )
             purges, more = purges + resolved.purges, resolved.more
             if due := first_due(resolved.planned, now):
                 self._wake_purges(due)
-        self._log(lookup, begun, outcome="found", urls=len(found.urls), purges=purges)
+        outcome = "found" if end.urls else str(end.state)
+        self._log(lookup, begun, outcome=outcome, urls=len(end.urls), purges=purges, reason=end.reason)
 
     async def _insist(self, job: Callable[[], Awaitable[T]], what: str) -> T:
         return await insist(job, what, stopping=self._stopping, random=self._random)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from service.dispatch.limits import Random, backoff, spread
 from service.dispatch.policy import aged
 from service.domain.errors import RelayError
-from service.domain.lookups import Fetched, Lookup, LookupSettlement, LookupState
+from service.domain.lookups import Fetched, Lookup, LookupEnd, LookupSettlement, LookupState
 
 _OK = 200
 _CREDENTIAL = (401, 402, 403)
@@ -20,17 +20,9 @@ _REDIRECTS = range(300, 400)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The URLs the asset has."""
+class Dead:
+    """The API will never answer this."""
 
-    urls: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """There will be no URLs: `missing` where the API says so, `dead` where it will never answer."""
-
-    state: LookupState
     reason: str
 
 
@@ -50,7 +42,7 @@ class Held:
     reason: str
 
 
-Decision = Found | End | Later | Held
+Decision = LookupEnd | Dead | Later | Held
 Read = Callable[[bytes], tuple[str, ...]]
 """The URLs in a 200's body; raises RelayError where it is no answer."""
 
@@ -59,28 +51,30 @@ def decide(fetched: Fetched, lookup: Lookup, read: Read, now: datetime, random: 
     """What one answer means."""
     status = fetched.status
     if status == _OK and fetched.too_large:
-        return End(LookupState.DEAD, "the answer is larger than is read")
+        return Dead("the answer is larger than is read")
     if status == _OK:
         try:
             urls = read(fetched.body)
         except RelayError as error:
             return _later(fetched, lookup, str(error), now, random)
-        return Found(urls) if urls else End(LookupState.MISSING, "the answer has no image URL")
+        if urls:
+            return LookupEnd(LookupState.DONE, urls)
+        return LookupEnd(LookupState.MISSING, reason="the answer has no image URL")
     if status in _CREDENTIAL:
         return Held(fetched.reason)
     if status in _GONE:
-        return End(LookupState.MISSING, fetched.reason)
+        return LookupEnd(LookupState.MISSING, reason=fetched.reason)
     if status is None or status in _TRANSIENT or status in _SERVER_ERRORS:
         return _later(fetched, lookup, fetched.reason, now, random)
     hint = "; redirects are never followed, the secrets would go along" if status in _REDIRECTS else ""
-    return End(LookupState.DEAD, f"{fetched.reason}{hint}")
+    return Dead(f"{fetched.reason}{hint}")
 
 
-def settlement(decision: End | Later | Held, lookup: Lookup, now: datetime, max_age: timedelta) -> LookupSettlement:
+def settlement(decision: Dead | Later | Held, lookup: Lookup, now: datetime, max_age: timedelta) -> LookupSettlement:
     """What becomes of the lookup. One that has been failing for `max_age` is dead; the time in which its source is held
     does not count."""
-    if isinstance(decision, End):
-        return LookupSettlement(state=decision.state, last_error=decision.reason)
+    if isinstance(decision, Dead):
+        return LookupSettlement(state=LookupState.DEAD, last_error=decision.reason)
     if isinstance(decision, Held):
         return LookupSettlement(state=LookupState.PENDING, last_error=decision.reason, due_at=lookup.due_at)
     since = lookup.failing_since or now

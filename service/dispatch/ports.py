@@ -10,7 +10,7 @@ from service.domain.attempts import Attempt, Settlement
 from service.domain.batches import Batch
 from service.domain.events import AssetEvent
 from service.domain.holds import Hold
-from service.domain.lookups import Fetched, Lookup, LookupSettlement
+from service.domain.lookups import Fetched, Lookup, LookupEnd, LookupSettlement
 from service.domain.memory import AssetMemory
 from service.domain.outcomes import Outcome
 from service.domain.purges import Purge
@@ -131,13 +131,13 @@ class Lookups(Protocol):
         ...
 
     async def settle(self, lookup: Lookup, settlement: LookupSettlement, now: datetime) -> None:
-        """Record what becomes of a claimed lookup that found nothing."""
+        """Record that a claimed lookup is dead, or pending again."""
         ...
 
     async def resolve(
-        self, lookup: Lookup, urls: tuple[str, ...], planner_of: Callable[[Receipt], Planner], now: datetime
+        self, lookup: Lookup, end: LookupEnd, planner_of: Callable[[Receipt], Planner], now: datetime
     ) -> Resolved:
-        """Commit what the rules make of the lookup's events with these URLs, and its end, in one transaction."""
+        """Commit what the rules make of the lookup's events with the URLs found, and its end, in one transaction."""
         ...
 
     async def bury_orphans(self, source: str, before: datetime, now: datetime, reason: str) -> int:

@@ -49,10 +49,19 @@ class Lookup:
     superseded_by: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LookupEnd:
+    """What the API said: `done` with the asset's URLs, or `missing` and why."""
+
+    state: LookupState
+    urls: tuple[str, ...] = ()
+    reason: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookupSettlement:
-    """What becomes of a claimed lookup that found nothing: `missing`, `dead`, or `pending` again at `due_at`, perhaps
-    at another address."""
+    """What becomes of a claimed lookup without the API having said anything of the asset: `dead`, or `pending` again at
+    `due_at`, perhaps at another address."""
 
     state: LookupState
     last_error: str | None = None

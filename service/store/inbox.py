@@ -168,7 +168,7 @@ def _noted(known: AssetMemory, memory: AssetMemory) -> AssetMemory:
     has to differ from what is remembered as it does now.
     """
     earlier = dict.fromkeys((*memory.urls, *memory.earlier_urls))
-    room = max(len(known.earlier_urls), len(memory.earlier_urls))
+    room = max(len(known.earlier_urls), len(memory.earlier_urls), len(memory.urls))
     return replace(known, earlier_urls=tuple(url for url in earlier if url not in known.urls)[:room])
 
 

@@ -12,7 +12,7 @@ import msgspec
 from service.domain.clock import from_ms, to_ms
 from service.domain.errors import RelayError
 from service.domain.events import AssetEvent
-from service.domain.lookups import Failing, Lookup, LookupSettlement, LookupState
+from service.domain.lookups import Failing, Lookup, LookupEnd, LookupSettlement, LookupState
 from service.domain.purges import ReceiptStatus
 from service.domain.receipts import NO_IMAGE, WAITING, PlannedEvent, Receipt
 from service.store.engine import Engine, Row, Tx
@@ -83,10 +83,13 @@ class Lookups:
 
         await self._engine.write(job)
 
-    async def resolve(self, lookup: Lookup, urls: tuple[str, ...], planner_of: PlannerOf, now: datetime) -> Resolved:
+    async def resolve(self, lookup: Lookup, end: LookupEnd, planner_of: PlannerOf, now: datetime) -> Resolved:
         """Let the rules see the lookup's events with the URLs that were found, and store what comes of it: purges,
-        memory and the end of the lookup in one transaction, some hundred events a step."""
-        return await self._engine.write(lambda tx: _resolve(tx, lookup, urls, planner_of, now))
+        memory and the end of the lookup in one transaction, some hundred events a step.
+
+        Where there are none, they see them with what is remembered by now.
+        """
+        return await self._engine.write(lambda tx: _resolve(tx, lookup, end, planner_of, now))
 
     async def bury_orphans(self, source: str, before: datetime, now: datetime, reason: str) -> int:
         """End as dead what was left pending since before `before`, some of it; how many."""
@@ -111,7 +114,7 @@ class Lookups:
         return [lookup_of(row) for row in rows]
 
 
-def _resolve(tx: Tx, lookup: Lookup, urls: tuple[str, ...], planner_of: PlannerOf, now: datetime) -> Resolved:
+def _resolve(tx: Tx, lookup: Lookup, end: LookupEnd, planner_of: PlannerOf, now: datetime) -> Resolved:
     if tx.value("lookup_state", id=lookup.id) != LookupState.CLAIMED:
         return Resolved(0, (), more=False)
     rows = tx.all("events_of_lookup", id=lookup.id, limit=STEP)
@@ -119,18 +122,19 @@ def _resolve(tx: Tx, lookup: Lookup, urls: tuple[str, ...], planner_of: PlannerO
     purges = 0
     for row in rows:
         found = tx.one("get_receipt", id=row["receipt_id"])
-        outcome = None if found is None else _planned(tx, receipt_of(found, found["body"]), row, urls, planner_of)
+        outcome = None if found is None else _planned(tx, receipt_of(found, found["body"]), row, end.urls, planner_of)
         if isinstance(outcome, PlannedEvent):
             receipt = receipt_of(found, None)
             purges += apply_events(tx, receipt.source, receipt.id, [outcome], heard_at=receipt.received_at, now=now)
-            tx.run("put_trace", id=receipt.id, trace=_encode([*receipt.trace, outcome.trace]).decode())
+            if end.urls or outcome.purges:
+                tx.run("put_trace", id=receipt.id, trace=_encode([*receipt.trace, outcome.trace]).decode())
             planned.append(outcome)
         failed = outcome.failed if isinstance(outcome, PlannedEvent) else outcome
         place = {"receipt_id": row["receipt_id"], "position": row["position"]}
         tx.run("planned_lookup_event", id=lookup.id, failed=failed, **place)
     more = len(rows) == STEP
     if not more:
-        _finish(tx, lookup, LookupState.DONE, now)
+        _finish(tx, lookup, end.state, now, last_error=end.reason)
         _end_waits(tx, _receipts_of(tx, lookup.id))
     return Resolved(purges, tuple(planned), more)
 
