@@ -58,6 +58,7 @@ PROVIDERS: dict[str, str] = {
     "payload": "service.providers.payload:Payload",
     "plain": "service.providers.plain_credentials:Plain",
     "prismic": "service.providers.prismic:Prismic",
+    "rfc9421": "service.providers.rfc9421:Rfc9421",
     "sanity": "service.providers.sanity:Sanity",
     "seaweedfs": "service.providers.seaweedfs:SeaweedFs",
     "shopify": "service.providers.shopify:Shopify",

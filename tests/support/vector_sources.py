@@ -131,6 +131,10 @@ def _crystallize(case: Case) -> Settings:
     return {"registered_url": case["url"]}
 
 
+def _rfc9421(_: Case) -> Settings:
+    return {"covered": ["date", "@authority", "content-type"]}  # the RFC's own examples leave the body unsigned
+
+
 _SPECIAL: Mapping[str, Callable[[Case], Settings]] = {
     "adobe-io-events": _adobe_io_events,
     "alibaba-oss-mns": _alibaba_oss_mns,
@@ -141,4 +145,5 @@ _SPECIAL: Mapping[str, Callable[[Case], Settings]] = {
     "contentful": _contentful,
     "contentstack": _contentstack,
     "crystallize": _crystallize,
+    "rfc9421": _rfc9421,
 }
