@@ -130,6 +130,7 @@ class LookupLane:
             log.exception("lookup.crashed", source=self._source)
             status, reason = None, f"it failed inside the relay: {type(error).__name__}"
             decision = Later(self._clock() + backoff(lookup.attempts, self._random), reason)
+            self._host.pace = self._host.pace.failed(begun, self._clock(), None, self._random)
         await self._settle(lookup, decision, begun, status)
 
     async def _settle(self, lookup: Lookup, decision: Dead | Later | Held, begun: datetime, status: int | None) -> None:

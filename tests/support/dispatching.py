@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,6 +12,7 @@ from typing import Any
 
 from service.dispatch.credentials import Credentials
 from service.dispatch.ports import Caller, Opener
+from service.dispatch.resolving import Resolving
 from service.dispatch.supervisor import Dispatcher
 from service.domain.batches import Batch
 from service.domain.clock import EPOCH
@@ -20,6 +21,7 @@ from service.domain.outcomes import Outcome, OutcomeKind
 from service.domain.purges import Purge
 from service.domain.secret import Secret
 from service.settings.model import Dispatch, Project
+from support.memory_lookups import MemoryLookups, PlainAsking, ScriptedApi
 from support.memory_store import MemoryBoard, MemoryQueue, MemoryTokens
 from support.virtual_time import START, clock
 
@@ -111,6 +113,7 @@ class Bench:
         lead: Callable[[], bool] = lambda: True,
         seed: int = 2026,
         configured: dict[str, Project] | None = None,
+        looking_up: Mapping[str, PlainAsking] | None = None,
     ) -> None:
         names: Sequence[str] = projects or ("shop",)
         self.projects = configured or {
@@ -122,6 +125,17 @@ class Bench:
         self.vercel = ScriptedCaller()
         opener: Opener = PlainOpener()
         self.random = random.Random(seed)  # noqa: S311 - the same in every run
+        self.lookups = MemoryLookups()
+        self.api = ScriptedApi()
+        resolving = Resolving(
+            lookups=self.lookups,
+            getter=self.api,
+            sources=looking_up or {},
+            clock=clock,
+            random=self.random.random,
+            settings=settings or Dispatch(),
+            worker="test:1",
+        )
         self.dispatcher = Dispatcher(
             queue=self.queue,
             board=self.board,
@@ -133,7 +147,14 @@ class Bench:
             projects=self.projects,
             lead=lead,
             worker="test:1",
+            resolving=None if looking_up is None else resolving,
         )
+
+    def look_up(self, source: str, *assets: str) -> list[str]:
+        """Webhooks with ids alone come in: stored, and the dispatcher is told."""
+        ids = self.lookups.add(source, *assets)
+        self.dispatcher.wake_lookups(source)
+        return ids
 
     def add(self, project: str, *images: str, **more: Any) -> list[str]:
         """Webhooks come in: stored, and the dispatcher is told."""
