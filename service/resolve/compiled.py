@@ -82,7 +82,8 @@ class _Compiler:
     def compile(self) -> Resolver:
         resolve, preset = self._resolve, self._preset
         self._check_choice()
-        url = self._tried("url", lambda: compile_url(self._address())) if not self._problems else None
+        place = "url" if resolve.endpoint is None else "endpoint"
+        url = self._tried(place, lambda: compile_url(self._address())) if not self._problems else None
         text = resolve.urls if resolve.urls is not None else preset.urls
         search = None if text is None else self._tried("urls", lambda: compile_search(text))
         headers = self._headers()
@@ -129,7 +130,7 @@ class _Compiler:
             endpoint = resolve.endpoint.rstrip("/")
             origin_of(endpoint)
             if any(mark in endpoint for mark in "{}?#"):
-                raise ValueError("`endpoint` is a plain address, without query and without braces")
+                raise ValueError("is a plain address, without query and without braces")
             return endpoint + preset.path
         region = resolve.region or next(iter(preset.origins))
         return preset.origins[region] + preset.path
