@@ -37,7 +37,9 @@ def _moment(_: click.Context, __: click.Parameter, text: str | None) -> datetime
 @click.option("--method", help="The request's method; POST unless PAYLOAD says it.")
 @click.option("--path", help="Path and query as the sender signs them; else public_url's path and /hooks/SOURCE.")
 @click.option("--at", callback=_moment, help="Judge the event at this time: ISO 8601, Unix seconds or milliseconds.")
-@click.option("--key", type=click.Path(path_type=Path), help="The sender's published key or certificate, PEM.")
+@click.option(
+    "--key", type=click.Path(path_type=Path), help="What the sender publishes: a key or certificate (PEM), or a JWKS."
+)
 @config_option
 @json_option
 @click.pass_context

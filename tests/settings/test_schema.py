@@ -91,6 +91,7 @@ def test_the_init_file_is_valid(validator: jsonschema.Draft202012Validator) -> N
         KEY % "settle: 0.5, tolerance: ${SECONDS}",
         KEY % "rules: [{when: true, src_images: ['{{ url }}'], action: ${ACTION}, stop: ${STOP}}]",
         KEY % "auth: {bearer: true}",
+        KEY % "auth: {jwt: {audience: a, email: b, claims: {scope: c}, max_lifetime: ${LIFE}, algorithms: [ES256]}}",
         KEY % "key_encoding: form, bases: {bucket: /files/}, topics: [a]",
     ],
 )

@@ -54,6 +54,10 @@ CMS = SHOP + "  cms:\n    provider: contentful\n"
         ("auth: {bearer: true}", {"auth": {"bearer": True}}),
         ("auth: {header: X-Relay-Key}", {"auth": {"header": "X-Relay-Key"}}),
         (
+            "auth: {jwt: {audience: a, claims: {level: 3}, algorithms: [PS256]}}",
+            {"auth": {"jwt": {"audience": "a", "claims": {"level": "3"}, "algorithms": ["PS256"]}}},
+        ),
+        (
             "bases: {my.bucket: https://img.example.com/, b: /files/}",
             {"bases": {"my.bucket": "https://img.example.com/", "b": "/files/"}},
         ),
