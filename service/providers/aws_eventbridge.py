@@ -13,10 +13,10 @@ from service.domain.errors import Unreadable
 from service.domain.events import AssetEvent, AssetKind
 from service.providers import json_body
 from service.providers.base import Guide, Info, Sample, SourceProblem
+from service.providers.bucket_urls import AMAZON_VARIANTS
 from service.providers.bucket_webhook import BucketWebhook
 from service.providers.plain_provider import json_sample
 from service.providers.s3_records import amazon_sequence
-from service.providers.s3_urls import AMAZON_VARIANTS
 from service.settings.model import Source
 
 _S3 = "aws.s3"

@@ -17,11 +17,11 @@ from service.domain.events import Confirmation, Ignored, Notification, TestPing
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
 from service.providers.base import Guide, Info, Provider, Sample, SourceProblem, refuse_stale
+from service.providers.bucket_urls import AMAZON_VARIANTS
 from service.providers.credentials import StaticCredential
 from service.providers.keys import certificate_key, pinned_rsa_keys, rsa_private_key
 from service.providers.plain_payload import plain_event
 from service.providers.s3_records import bases_of, read_records
-from service.providers.s3_urls import AMAZON_VARIANTS
 from service.providers.signatures import from_base64, rsa_signature, rsa_verifies, utc_time
 from service.providers.sns_message import (
     NOTIFICATION,

@@ -34,6 +34,7 @@ class Brandfolder(CredentialOnly):
         doc_url="https://developers.smartsheet.com/api/brandfolder/openapi",
         signs="nothing; the secret in the callback's URL counts",
         tolerance=None,
+        unreadable_status=200,  # a subscription that keeps failing is made inactive
         stored_headers=frozenset({"content-type"}),
         auth=("capability", "query"),
         guide=Guide(

@@ -10,6 +10,7 @@ from service.domain.events import AssetEvent, Ignored, Notification
 from service.domain.requests import Verified
 from service.providers import json_body
 from service.providers.base import Guide, Info, Sample
+from service.providers.bucket_urls import GOOGLE_VARIANTS
 from service.providers.cloud_events import HEADERS, STRUCTURED, CloudEvent, parse_events, payload_of
 from service.providers.google_storage import GOOGLE_AUTH, SAMPLE_KEY, GoogleStorage, sample_resource
 from service.providers.plain_provider import json_sample
@@ -50,9 +51,11 @@ class GcsEventarc(GoogleStorage):
             "believed with it. It lives for an hour. A repeated delivery is known by `source` and `id`.",
             retries="The pipeline's retry policy; its time-out, which codes are retried and for how long in a case are "
             "unknown to us, as are the exact headers to endpoints outside Google. Any 2xx is an acknowledgement.",
-            urls="Computed: the base of the bucket (`bases`) and the object's name, in both usual spellings.",
+            urls="Computed: the base of the bucket (`bases`) and the object's name, in both usual spellings. Variants: "
+            "`virtual-hosted` and `path-style` (Google's two kinds of object URLs).",
         ),
     )
+    variants = GOOGLE_VARIANTS
 
     def read(self, request: Verified) -> Notification:
         given = parse_events(request)

@@ -14,6 +14,7 @@ from service.domain.events import Ignored, Notification
 from service.domain.requests import Authentic, RawRequest, Verified
 from service.providers import json_body
 from service.providers.base import Guide, Info, Sample
+from service.providers.bucket_urls import GOOGLE_VARIANTS
 from service.providers.google_storage import GOOGLE_AUTH, SAMPLE_KEY, GoogleStorage, sample_resource
 from service.providers.plain_provider import json_sample
 from service.providers.pubsub_message import ATTRIBUTES, MESSAGE_ID, PUBLISH_TIME, SUBSCRIPTION, Message
@@ -54,9 +55,11 @@ class GcsPubSub(GoogleStorage):
             retries="The acknowledgement deadline (10 to 600 s) is the time-out; 102, 200, 201, 202 and 204 count, "
             "anything else is sent again until the retention ends or a dead-letter topic takes it. Pushes slow down "
             "after failures, and the subscription stays on.",
-            urls="Computed: the base of the bucket (`bases`) and the object's name, in both usual spellings.",
+            urls="Computed: the base of the bucket (`bases`) and the object's name, in both usual spellings. Variants: "
+            "`virtual-hosted` and `path-style` (Google's two kinds of object URLs).",
         ),
     )
+    variants = GOOGLE_VARIANTS
 
     def verify(self, request: RawRequest, now: datetime, key: bytes | None = None) -> Authentic:
         authentic = super().verify(request, now, key)

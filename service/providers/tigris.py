@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from hashlib import sha256
@@ -11,12 +12,27 @@ import msgspec
 
 from service.domain.clock import iso
 from service.domain.events import AssetEvent, AssetKind
+from service.domain.variants import Variant
 from service.providers import json_body
 from service.providers.base import Guide, Info, Sample
 from service.providers.bucket_webhook import BucketWebhook
 from service.providers.s3_records import listed
 
 _ETAG_QUOTES = '"'  # an eTag comes with the quotes of the HTTP header
+
+
+# https://www.fly.io/docs/python/do-more/add-object-storage/
+_DOMAINS = ("t3.tigrisfiles.io", "t3.tigrisbucket.io", "t3.tigrisblob.io")
+_PUBLIC = re.compile(rf"https://([a-z0-9.-]+)\.({'|'.join(map(re.escape, _DOMAINS))})/(.+)", re.DOTALL)
+
+
+def _other_hosts(url: str) -> Iterator[str]:
+    if found := _PUBLIC.fullmatch(url):
+        bucket, domain, key = found.groups()
+        yield from (f"https://{bucket}.{other}/{key}" for other in _DOMAINS if other != domain)
+
+
+_VARIANTS = {"other-hosts": Variant("at the other domains of a public bucket", _other_hosts)}
 
 
 class Tigris(BucketWebhook):
@@ -47,9 +63,11 @@ class Tigris(BucketWebhook):
             retries="An answer is due within 10 s and has to be 200; three more attempts. Whether it is switched "
             "off is unknown.",
             urls="Computed: the base of the bucket (`bases`) and the object's key. Whether keys come encoded is "
-            "unknown; they are taken as they are unless `key_encoding` says otherwise.",
+            "unknown; they are taken as they are unless `key_encoding` says otherwise. Variant: `other-hosts` "
+            "(the three domains of public buckets).",
         ),
     )
+    variants = _VARIANTS
 
     def events(self, payload: dict[str, Any]) -> Iterator[AssetEvent]:
         for one in listed(payload, "events"):
