@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from msgspec import to_builtins
 
 from service.settings.loader import Loaded
 from service.settings.model import Source
@@ -74,9 +75,7 @@ def test_a_value(read: Read, line: str, expected: Mapping[str, object]) -> None:
     seen |= {"secrets": [secret.reveal() for secret in source.secrets], "when": [rule.when for rule in rules]}
     seen |= {"stop": [rule.stop for rule in rules]}
     if source.auth:
-        seen["auth"] = {
-            kind: value for kind in ("bearer", "header") if (value := getattr(source.auth, kind)) is not None
-        }
+        seen["auth"] = to_builtins(source.auth)
     assert {name: seen[name] for name in expected} == expected
 
 
