@@ -13,6 +13,7 @@ import pytest
 from support.loopback import serve
 
 from service.providers.registry import PROVIDERS
+from service.resolve.presets import PRESETS
 from service.testing.fake_vercel import FakeVercel, create_fake_vercel
 
 ROOT = Path(__file__).parents[2]
@@ -85,6 +86,19 @@ def test_the_configuration(tmp_path: Path, environ: dict[str, str]) -> None:
     secrets = {"RELAY_VAULT_KEY": key, "VERCEL_TOKEN": "vcp_fakefakefake0123456789", "CONTENTFUL_SECRET": "f" * 64}
     done = script(tmp_path, "image-relay check", environ | secrets)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_lookups(tmp_path: Path, environ: dict[str, str]) -> None:
+    (tmp_path / "relay.yaml").write_text(blocks("lookups")[0])
+    secrets = {
+        "VERCEL_TOKEN": "vcp_fakefakefake0123456789",
+        "DAM_SECRET": "whsec_ZmFrZS1mYWtlLWZha2UtZmFrZS1mYWtlLWZha2U=",
+    }
+    names = ("STORYBLOK_SECRET", "STORYBLOK_TOKEN", "DAM_TOKEN")
+    done = script(tmp_path, "image-relay check", environ | secrets | dict.fromkeys(names, "fake-fake-fake-0123456789"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    for preset in PRESETS:
+        assert preset in blocks("lookups")[0]
 
 
 def test_every_link_leads_somewhere() -> None:
