@@ -47,7 +47,7 @@ test: check
 	rm -f .coverage .coverage.*
 	$(BIN)/pytest -q -n auto --cov --cov-report= --cov-fail-under=0 $(PYTEST_ARGS)
 	$(BIN)/coverage report
-	$(BIN)/coverage report --fail-under=100 --include='service/providers/*,service/rules/*,service/dispatch/policy.py'
+	$(BIN)/coverage report --fail-under=100 --include='service/providers/*,service/resolve/*,service/rules/*,service/dispatch/policy.py,service/dispatch/lookup_policy.py'
 
 docs: $(VENV)/runtime
 	$(BIN)/python -c 'from service.providers.page import page; print(page(), end="")' > service/providers/README.md.new

@@ -9,7 +9,9 @@ from service.domain.lookups import Fetched
 
 FRESH = timedelta(seconds=5)
 MOST = 64
-"""Answers kept at most; each has up to a mebibyte."""
+"""Answers kept at most."""
+LARGEST = 64 * 1024
+"""Bytes of a body that is kept: what is known of one asset has a few thousand."""
 
 _OK = 200
 
@@ -22,7 +24,7 @@ class Answers:
 
     def put(self, source: str, url: str, asked_at: datetime, fetched: Fetched) -> None:
         """Keep a good answer to a question that was put at that time."""
-        if fetched.status == _OK:
+        if fetched.status == _OK and len(fetched.body) <= LARGEST:
             self._kept[source, url] = asked_at, fetched
             self._kept.move_to_end((source, url))
             if len(self._kept) > MOST:

@@ -8,7 +8,7 @@ import pytest
 from support.memory_lookups import failed, found
 from support.virtual_time import START
 
-from service.dispatch.answers import MOST, Answers
+from service.dispatch.answers import LARGEST, MOST, Answers
 
 URL = "https://api.example/list"
 
@@ -33,11 +33,13 @@ def test_an_answer_counts_for_what_changed_before_it_was_asked_for(
     assert answers.get("other", URL, times[1], times[2]) is None
 
 
-def test_failures_are_not_kept_and_the_oldest_goes() -> None:
+def test_failures_and_large_ones_are_not_kept_and_the_oldest_goes() -> None:
     answers = Answers()
     later = START + timedelta(seconds=1)
     answers.put("cms", "failed", later, failed(503))
     assert answers.get("cms", "failed", START, later) is None
+    answers.put("cms", "large", later, found("x" * (LARGEST + 1)))
+    assert answers.get("cms", "large", START, later) is None
     for number in range(MOST + 1):
         answers.put("cms", f"{number}", later, found())
     assert answers.get("cms", "0", START, later) is None

@@ -11,6 +11,7 @@ import pytest
 
 from service.domain.errors import StoreUnavailable
 from service.domain.holds import Hold, HoldKind
+from service.domain.lookups import Failing
 from service.observability import health
 from service.observability.health import Health, Report
 
@@ -83,6 +84,16 @@ async def test_the_report(store: Store, dispatcher: Dispatcher, board: Board | N
 async def test_what_the_configuration_warns_of_is_always_there() -> None:
     found = await Health(Store(), Dispatcher(), Board(held("shop")), standing=["source cms is unverified"]).check()
     assert found == Report((), ("source cms is unverified", "project shop is on hold: 403 Forbidden"))
+
+
+async def test_lookups_that_fail_are_a_warning() -> None:
+    class Lookups:
+        async def failing(self) -> list[Failing]:
+            return [Failing(source="cms", lookups=3, reason="401 Unauthorized")]
+
+    found = await Health(Store(), Dispatcher(), Board(held("shop")), lookups=Lookups()).check()
+    assert found.ready
+    assert found.warnings[1:] == ("source cms: 3 of its lookups fail for now: 401 Unauthorized",)
 
 
 async def test_a_store_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
