@@ -15,12 +15,26 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.hostile import any_body, any_headers, any_path, documents, encoded, text, variations
-from support.senders import AUTHS, CASES, NOW, PATH, PROVIDERS, make, secrets, signed_sample, verified
+from support.senders import (
+    AUTHS,
+    CASES,
+    NOW,
+    PATH,
+    PROVIDERS,
+    changed,
+    make,
+    rsa_key,
+    secrets,
+    signed_sample,
+    verified,
+)
 
 from service.domain.errors import KeyUnavailable, Refused, Unreadable
 from service.domain.requests import RawRequest
 from service.providers.base import Provider, SourceProblem
+from service.providers.json_web_tokens import Token
 from service.providers.keys import certificate_key
+from service.providers.signatures import hmac_sha256, rsa_signature, to_base64url
 from service.providers.verification import verify
 
 HOSTILE = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
@@ -115,6 +129,37 @@ def test_any_part_of_a_document_may_be_gone_or_something_odd(name: str) -> None:
             assert verdict(provider, replace(request, body=body), b"no certificate")
             with suppress(Unreadable):
                 provider.read(verified(body, headers, CASES[name].scheme))
+
+
+def token_of(name: str) -> tuple[str, str] | None:
+    """The header of the default sample that carries a JSON Web Token, and the token; None where there is none."""
+    request = signed_sample(name, next(iter(type(make(name)).samples(NOW))))
+    for header, value in request.headers:
+        if (token := value.removeprefix("Bearer ")).startswith("eyJ") and token.count(".") == 2:
+            return header, token
+    return None
+
+
+@pytest.mark.parametrize("name", [name for name in PROVIDERS if token_of(name)])
+def test_any_claim_of_a_signed_token_may_be_gone_or_something_odd(name: str) -> None:
+    """Signed as the sender signs, so that it is the claims that are judged."""
+    provider = make(name)
+    request = signed_sample(name, next(iter(type(provider).samples(NOW))))
+    header, token = token_of(name) or ("", "")
+    scheme = "Bearer " if header == "authorization" else ""
+    for claims in variations(dict(Token.parse(token).claims)):
+        other = signed_anew(token, encoded(claims), provider)
+        assert verdict(provider, changed(request, {header: scheme + other}), b"no certificate")
+
+
+def signed_anew(token: str, claims: bytes, provider: Provider) -> str:
+    """The token with other claims, whatever they are, and a signature that is right."""
+    message = f"{token.partition('.')[0]}.{to_base64url(claims)}".encode()
+    if CASES[provider.info.name].signing_key == "rsa":
+        signature = rsa_signature(rsa_key(), message, "sha256")
+    else:
+        signature = hmac_sha256(provider.source.secrets[0].encode(), message)
+    return f"{message.decode()}.{to_base64url(signature)}"
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
