@@ -14,7 +14,7 @@ from service.domain.secret import Secret
 from service.providers.base import SourceProblem
 from service.providers.credentials import CAPABILITY_HEADER, StaticCredential, auth_kind, make_capability
 from service.providers.registry import build
-from service.settings.model import Auth, Source
+from service.settings.model import Auth, Jwt, Source
 
 NEW, OLD = "fake-new-pässword", "fake-old"
 
@@ -146,6 +146,11 @@ def test_a_stored_path_has_no_credential(kind: str, path: str, stored: str) -> N
 )
 def test_what_a_refusal_asks_for(kind: str, challenge: str | None) -> None:
     assert credential(kind).challenge == challenge
+
+
+def test_a_token_is_no_value_of_a_secret() -> None:
+    source = Source(provider="jwt", auth=Auth(jwt=Jwt(audience="a")), secrets=[Secret("fake")])
+    assert StaticCredential.of(NAME, source) is None
 
 
 @pytest.mark.parametrize("auth", [Auth(), Auth(header="a", query="b"), Auth(basic="a", capability=True)])
