@@ -369,3 +369,22 @@ def test_the_source_has_to_be_named_when_there_are_several(relay: Relay) -> None
     assert relay.fails("explain", "payload.json") == "name one of the sources: hook, two"
     document: dict[str, Any] = relay.run("explain", "payload.json", "--source", "two", "--json").json
     assert document["source"] == "two"
+
+
+def test_an_event_of_a_batch_that_comes_too_late_says_so(relay: Relay) -> None:
+    objects = "  bucket: {provider: tigris, secrets: [fake], bases: {b: /img/}, projects: [shop]}\n"
+    relay.config.write_text(relay.config.read_text() + objects)
+    told = {"bucket": "b", "object": {"key": "a.jpg"}}
+    events = [
+        {"eventName": name, "eventTime": time, **told}
+        for name, time in (
+            ("OBJECT_DELETED", "2026-11-24T12:00:01Z"),
+            ("OBJECT_CREATED_PUT", "2026-11-24T12:00:00Z"),
+        )
+    ]
+    (relay.folder / "batch.json").write_text(json.dumps({"events": events}))
+    document = relay.run("explain", "batch.json", "--source", "bucket", "--json").json
+    late = "older than what is known: that it is gone, as of 2026-11-24T12:00:01.000Z"
+    assert [event["late"] for event in document["events"]] == [None, late]
+    assert [purge["src_image"] for purge in document["purges"]] == ["/img/a.jpg"]
+    assert f"late         {late}" in relay.run("explain", "batch.json", "--source", "bucket").out
