@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from support import vector_sources
 from support.loopback import serve
 from support.senders import NAME, NOW, PATH, ed25519_key, private_pem, rsa_key, secrets
 from support.tokens import (
@@ -31,6 +33,7 @@ from support.tokens import (
     jwks,
     token,
 )
+from support.vectors import VECTORS, cases, verdict
 
 from service.domain.errors import CommandFailed, KeyUnknown, Refused
 from service.domain.requests import RawRequest
@@ -38,6 +41,7 @@ from service.ingest.pipeline import Pipeline, build_pipelines
 from service.ingest.published_keys import verified
 from service.network import Network
 from service.providers.base import Provider, Sample, SourceProblem
+from service.providers.json_web_tokens import parsed_keys
 from service.providers.registry import build
 from service.providers.verification import verify
 from service.settings.model import Auth, Jwt, Settings, Source
@@ -251,6 +255,33 @@ def test_published_keys(settings: Mapping[str, Any], url: str) -> None:
         verify(provider, request, NOW, jwks(jwk(kid="older")).encode())
     with pytest.raises(Refused, match="three parts"):
         provider.key_urls(bearing("nonsense"))
+
+
+PUBLISHED = json.loads((VECTORS / "storage-public-keys.json").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("file", "case", "published"),
+    [
+        ("gcs-pubsub", "pubsub-gcp-ok", "google_jwks"),
+        ("gcs-pubsub", "pubsub-gcp-unknown-kid", "google_jwks"),
+        ("azure-eventgrid", "azure-entra-v1-ok", "entra_jwks"),
+        ("azure-eventgrid", "azure-entra-other-key", "entra_jwks"),
+    ],
+)
+def test_recorded_tokens_and_what_their_issuers_publish(file: str, case: str, published: str) -> None:
+    found = next(one.values[0] for one in cases(file) if one.id == case)
+    auth = vector_sources.settings(file, found)["auth"]["jwt"]
+    provider = build(NAME, Source(provider=file, auth=Auth(jwt=Jwt(**auth))))
+    reasons = {"pubsub-gcp-unknown-kid": "key_unknown", "azure-entra-other-key": "signature_mismatch"}
+    said = verdict(provider, found, NOW, json.dumps(PUBLISHED[published]).encode())
+    assert said == reasons.get(case, "accepted")
+
+
+def test_google_s_certificates_and_key_set_are_the_same_keys() -> None:
+    ((key_id, certificate),) = PUBLISHED["google_certs"].items()
+    (one,), (other,) = parsed_keys(certificate.encode()), parsed_keys(json.dumps(PUBLISHED["google_jwks"]).encode())
+    assert (one.public, key_id) == (other.public, other.id)
 
 
 async def test_a_rotated_key_set_is_fetched_once_more_a_minute_at_most() -> None:
