@@ -22,6 +22,9 @@ from service.store.lookup_rows import lookup_of
 STEP = 100
 """Events that one transaction plans: a webhook waits for no longer than that takes."""
 
+_MOST_TRACES = 500  # of one receipt: every further one would be written with all that are there already
+_MOST_SAID = 10  # things said in one reason
+
 PlannerOf = Callable[[Receipt], Planner]
 """The rules for a stored receipt; raises RelayError where it cannot be read any more."""
 
@@ -126,7 +129,7 @@ def _resolve(tx: Tx, lookup: Lookup, end: LookupEnd, planner_of: PlannerOf, now:
         if isinstance(outcome, PlannedEvent):
             receipt = receipt_of(found, None)
             purges += apply_events(tx, receipt.source, receipt.id, [outcome], heard_at=receipt.received_at, now=now)
-            if end.urls or outcome.purges:
+            if (end.urls or outcome.purges) and len(receipt.trace) < _MOST_TRACES:
                 tx.run("put_trace", id=receipt.id, trace=_encode([*receipt.trace, outcome.trace]).decode())
             planned.append(outcome)
         failed = outcome.failed if isinstance(outcome, PlannedEvent) else outcome
@@ -158,17 +161,23 @@ def _receipts_of(tx: Tx, lookup_id: str) -> list[str]:
 def _end_waits(tx: Tx, receipt_ids: Sequence[str]) -> None:
     """The last word on the receipts that wait for nothing any more."""
     for receipt_id in receipt_ids:
-        row = tx.one("get_receipt", id=receipt_id)
-        lookups = tx.all("lookups_of_receipt", receipt_id=receipt_id)
-        waiting = any(one["state"] in (LookupState.PENDING, LookupState.CLAIMED) for one in lookups)
-        if row is None or waiting or not (row["reason"] or "").startswith(WAITING):
+        if tx.value("is_waiting", receipt_id=receipt_id) is not None:
             continue
-        said = [row["reason"].removeprefix(WAITING).removeprefix("; ")]
-        said += [_said(one) for one in lookups]
-        told = "; ".join(dict.fromkeys(one for one in said if one))
+        row = tx.one("get_receipt", id=receipt_id)
+        if row is None or not (row["reason"] or "").startswith(WAITING):
+            continue
         accepted = tx.value("has_purges", receipt_id=receipt_id) is not None
         status = ReceiptStatus.ACCEPTED if accepted else ReceiptStatus.UNMATCHED
+        told = _told(row["reason"], tx.all("lookups_of_receipt", receipt_id=receipt_id))
         tx.run("end_wait", id=receipt_id, status=status, reason=told or (None if accepted else NO_IMAGE))
+
+
+def _told(reason: str, lookups: Sequence[Row]) -> str:
+    """A receipt's reason once its lookups have ended: what was said before, and what some of them say."""
+    said = [reason.removeprefix(WAITING).removeprefix("; "), *(_said(one) for one in lookups)]
+    parts = list(dict.fromkeys(one for one in said if one))
+    more = f"; and {len(parts) - _MOST_SAID} more" if len(parts) > _MOST_SAID else ""
+    return "; ".join(parts[:_MOST_SAID]) + more
 
 
 def _said(lookup: Row) -> str:

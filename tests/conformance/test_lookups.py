@@ -175,6 +175,15 @@ async def test_a_receipt_waits_for_its_last_lookup(engine: Engine) -> None:
     assert (stored.status, stored.reason) == (ReceiptStatus.ACCEPTED, f"lookup of {first.asset_id}: 404")
 
 
+async def test_a_receipt_of_many_assets_says_no_more_than_can_be_read(engine: Engine) -> None:
+    new, _ = await taken(engine, *(event(id=f"a{number:02}") for number in range(12)))
+    for _ in range(12):
+        await missing(engine, await claimed(engine), "404")
+    reason = str((await found(engine, new)).reason)
+    assert reason.count("lookup of") == 10
+    assert reason.endswith("; and 2 more")
+
+
 async def test_rules_that_want_none_of_it_or_fail_are_told(engine: Engine) -> None:
     new, _ = await taken(engine)
     await resolved(engine, await claimed(engine), rules=Asking(kinds=[AssetKind.DELETED]))
@@ -316,6 +325,13 @@ async def test_a_replay_asks_again_and_forgets_how_it_ended(engine: Engine) -> N
     await resolved(engine, await claimed(engine, at(9)))
     stored = await found(engine, new)
     assert (stored.status, stored.reason) == (ReceiptStatus.ACCEPTED, None)
+
+
+async def test_a_receipt_that_waits_no_more_keeps_its_last_word(engine: Engine) -> None:
+    new, _ = await taken(engine)
+    await Inbox(engine).replan(await found(engine, new), new, [event()], Rules())
+    await missing(engine, await claimed(engine))
+    assert (await found(engine, new)).reason == "no rule gave a source image"
 
 
 async def test_what_no_source_looks_up_any_more_ends(engine: Engine) -> None:

@@ -57,6 +57,9 @@ def test_what_scans_an_index_scans_a_partial_one(connection: sqlite3.Connection,
             assert re.match(rf"SCAN (purges|lookups) USING (COVERING )?INDEX ({indexes})$", step), step
 
 
-@pytest.mark.parametrize("statement", ["head_of_lane", "next_due_at", "claim", "claim_lookup", "next_lookup_at", "expired_purges", "expired_dead_purges"])
+@pytest.mark.parametrize(
+    "statement",
+    ["head_of_lane", "next_due_at", "claim", "claim_lookup", "next_lookup_at", "expired_purges", "expired_dead_purges"],
+)
 def test_the_first_of_many_is_found_without_sorting_them(connection: sqlite3.Connection, statement: str) -> None:
     assert not [step for step in plan(connection, statement) if "TEMP B-TREE" in step]

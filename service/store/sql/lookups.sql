@@ -107,6 +107,10 @@ SELECT l.id, l.source, l.environment, l.asset_id, l.url, l.state, l.due_at, l.cr
 FROM lookup_events AS e JOIN lookups AS l ON l.id = e.lookup_id WHERE e.receipt_id = :receipt_id
 GROUP BY l.id ORDER BY l.id;
 
+-- name: is_waiting$
+SELECT 1 FROM lookup_events AS e JOIN lookups AS l ON l.id = e.lookup_id
+WHERE e.receipt_id = :receipt_id AND l.state IN ('pending', 'claimed') LIMIT 1;
+
 -- name: has_purges$
 SELECT 1 FROM receipt_purges WHERE receipt_id = :receipt_id LIMIT 1;
 
