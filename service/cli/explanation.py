@@ -107,18 +107,6 @@ def _handshake(pipeline: Pipeline, greeting: Greeting) -> Explanation:
     )
 
 
-def _handshake(pipeline: Pipeline, greeting: Greeting) -> Explanation:
-    """A request that is answered and not kept."""
-    return Explanation(
-        source=pipeline.name,
-        provider=pipeline.provider.info.name,
-        verified=True,
-        reason=greeting.reason,
-        status=ReceiptStatus.TEST,
-        status_reason=f"a handshake: {greeting.reason}",
-    )
-
-
 def _verified(
     pipeline: Pipeline, request: RawRequest, now: datetime, *, judge: bool, key: bytes | None
 ) -> tuple[Verified, str | None]:
