@@ -68,6 +68,7 @@ PROVIDERS: dict[str, str] = {
     "storyblok": "service.providers.storyblok:Storyblok",
     "strapi": "service.providers.strapi:Strapi",
     "stripe-style": "service.providers.stripe_style:StripeStyle",
+    "supabase": "service.providers.supabase:Supabase",
     "supabase-storage": "service.providers.supabase_storage:SupabaseStorage",
     "tigris": "service.providers.tigris:Tigris",
     "tinacloud": "service.providers.tinacloud:TinaCloud",
@@ -82,11 +83,14 @@ PROVIDERS: dict[str, str] = {
     "wordpress-wp-webhooks": "service.providers.wordpress_wp_webhooks:WordPressWpWebhooks",
 }
 
+ALIASES = {"bunny": "bunny-stream", "svix": "standard-webhooks"}
+"""Other names that people look for."""
+
 
 def provider_class(name: str) -> type[Provider]:
     """Raises SourceProblem for a name nobody implements."""
     try:
-        module, _, attribute = PROVIDERS[name].partition(":")
+        module, _, attribute = PROVIDERS[ALIASES.get(name, name)].partition(":")
     except KeyError:
         raise SourceProblem("provider", f"unknown provider {name!r}; known: {', '.join(sorted(PROVIDERS))}") from None
     return cast(type[Provider], getattr(import_module(module), attribute))
