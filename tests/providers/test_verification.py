@@ -11,7 +11,7 @@ import service
 
 ROOT = Path(service.__file__).parent
 # A dry run that says so, and what was verified when it came in.
-RESTORED_BY = {"cli/explanation.py", "ingest/replay.py"}
+RESTORED_BY = {"cli/explanation.py", "ingest/pipeline.py"}
 
 
 @pytest.mark.parametrize(
