@@ -43,8 +43,8 @@ class Supabase(CredentialOnly):
             events="`INSERT`, `UPDATE` and `DELETE` become `created`, `updated` and `deleted`; an update that changed "
             "the row's images is `replaced`. `asset.id` is the table and the row's `id`. A row without images is "
             "ignored.",
-            covered="Nothing: whoever knows the header may say anything, and replay it. A repeated body is known where the "
-            "row has an `updated_at`; otherwise each delivery counts.",
+            covered="Nothing: whoever knows the header may say anything, and replay it. A repeated body is known where "
+            "the row has an `updated_at`; otherwise each delivery counts.",
             retries="An answer is due within the webhook's own time-out (1 s unless raised); nobody looks at it and "
             "nothing is retried: what the relay misses is lost. It is never switched off.",
             urls="In the payload: every image URL anywhere in `record`, and those that only `old_record` had. Columns "
