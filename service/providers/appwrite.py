@@ -27,6 +27,7 @@ _EVENTS = "x-appwrite-webhook-events"
 _PROJECT = "x-appwrite-webhook-project-id"
 # One of the comma list's several forms: https://appwrite.io/docs/apis/events
 _FILE_EVENT = re.compile(r"buckets\.[^.,]+\.files\.[^.,]+\.(create|update|delete)")
+_PROJECT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")  # the header is not signed: nothing else gets into a URL
 _KINDS = {"create": AssetKind.CREATED, "update": AssetKind.UPDATED, "delete": AssetKind.DELETED}
 
 
@@ -116,7 +117,7 @@ class Appwrite(BodySignature):
         base = self._bases.get(bucket)
         if base is None:
             return ()
-        query = f"?project={quote(project, safe='')}" if project else ""
+        query = f"?project={project}" if _PROJECT_ID.fullmatch(project) else ""
         return tuple(f"{base}{quote(file_id, safe='')}/{way}{query}" for way in ("view", "preview"))
 
     @classmethod

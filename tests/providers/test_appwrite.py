@@ -99,7 +99,9 @@ def test_events(action: str, kind: str) -> None:
 
 def test_urls() -> None:
     assert event("update", project="").urls == (f"{BASE}a%20b/view", f"{BASE}a%20b/preview")
-    assert event("update", project="a&b").urls[0] == f"{BASE}a%20b/view?project=a%26b"
+    assert event("update", project="shop").urls[0] == f"{BASE}a%20b/view?project=shop"
+    for odd in ("a&b", "\x00", "\ud800"):
+        assert event("update", project=odd).urls[0] == f"{BASE}a%20b/view"
     assert event("update", bases={}).urls == ()
 
 

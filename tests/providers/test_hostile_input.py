@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.hostile import any_body, any_headers, any_path, documents, encoded, text, variations
+from support.hostile import WORDS, any_body, any_headers, any_path, documents, encoded, header_values, text, variations
 from support.senders import (
     AUTHS,
     CASES,
@@ -37,7 +37,7 @@ from service.providers.keys import certificate_key
 from service.providers.signatures import hmac_sha256, rsa_signature, to_base64url
 from service.providers.verification import verify
 
-HOSTILE = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+HOSTILE = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 
 METHODS = ("POST", "POST", "GET", "HEAD", "OPTIONS", "PUT", "", "é")
 KEYS = st.binary(max_size=60) | st.sampled_from(
@@ -129,6 +129,20 @@ def test_any_part_of_a_document_may_be_gone_or_something_odd(name: str) -> None:
             assert verdict(provider, replace(request, body=body), b"no certificate")
             with suppress(Unreadable):
                 provider.read(verified(body, headers, CASES[name].scheme))
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_any_header_may_be_something_odd(name: str) -> None:
+    """As the last test, of headers."""
+    provider = make(name)
+    for sample in type(provider).samples(NOW):
+        request = signed_sample(name, sample)
+        for header in header_values(name):
+            for word in WORDS:
+                other = changed(request, {header: word})
+                assert verdict(provider, other, b"no certificate")
+                with suppress(Unreadable):
+                    provider.read(verified(other.body, dict(other.headers), CASES[name].scheme))
 
 
 def token_of(name: str) -> tuple[str, str] | None:
