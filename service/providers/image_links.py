@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import unescape
 from itertools import islice
 from typing import Any
@@ -22,8 +22,13 @@ _HTML_SOURCE = re.compile(r"""\bsrc=["']([^"']+)["']""", re.IGNORECASE)
 def image_urls(document: Any, prefixes: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Every URL in the document, in order and once, that is an image by its extension or begins with a prefix of a
     host whose image URLs have none."""
-    texts = (text for text in json_body.strings(document) if "//" in text or "<" in text)
-    found = dict.fromkeys(link for text in texts for link in _links(text) if _is_image(link, prefixes))
+    return images_among(json_body.strings(document), prefixes)
+
+
+def images_among(texts: Iterable[str], prefixes: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """As `image_urls`, of the strings of a document."""
+    likely = (text for text in texts if "//" in text or "<" in text)
+    found = dict.fromkeys(link for text in likely for link in _links(text) if _is_image(link, prefixes))
     return tuple(islice(found, MAX_IMAGES))
 
 

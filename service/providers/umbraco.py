@@ -15,7 +15,7 @@ from service.providers import json_body
 from service.providers.base import Guide, Info, Sample
 from service.providers.credential_only import UNSIGNED_AUTH, CredentialOnly
 from service.providers.delivery_urls import absolute, site_base
-from service.providers.image_links import image_urls
+from service.providers.image_links import images_among
 from service.providers.plain_provider import delivery_id, json_sample
 from service.settings.model import Source
 
@@ -88,8 +88,9 @@ class Umbraco(CredentialOnly):
         item_id = _field(payload, "id") or _field(payload, "key")
         if item_id is None:
             raise Unreadable("the item has neither id nor key")
-        local = (absolute(text, self._base) for text in json_body.strings(payload) if text.startswith(_MEDIA))
-        urls = tuple(dict.fromkeys((*local, *image_urls(payload))))
+        texts = json_body.strings(payload)
+        local = (absolute(text, self._base) for text in texts if text.startswith(_MEDIA))
+        urls = tuple(dict.fromkeys((*local, *images_among(texts))))
         if known[1] == "content" and not urls and not kind.gone:
             return Ignored("the content shows no image")
         return AssetEvent(kind=kind, id=item_id, urls=urls, filename=_field(payload, "name"))
