@@ -40,7 +40,15 @@ def _may_be_too_much(body: bytes) -> bool:
     """Whether there are enough digits in a row, or brackets, for what `_check` refuses. Walking through every document
     would cost more than all the rest of reading it."""
     alike = body.translate(_ALIKE)
-    return _LONG_NUMBER in alike or alike.count(b"[") > MAX_DEPTH
+    return alike.count(b"[") > MAX_DEPTH or _has_long_number(alike)
+
+
+def _has_long_number(alike: bytes) -> bool:
+    """Whether digits stand in a row that are not the beginning of a string, as Azure's sequence numbers are."""
+    at = alike.find(_LONG_NUMBER)
+    while at > 0 and alike[at - 1 : at] == b'"':
+        at = alike.find(_LONG_NUMBER, alike.find(b'"', at))
+    return at >= 0
 
 
 def _check(value: dict[str, Any] | list[Any], depth: int) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.domain.errors import Unreadable
 from service.providers import json_body
@@ -35,6 +39,7 @@ from service.providers import json_body
             b"1" + b"0" * 20,
             b"-1" + b"0" * 20,
             b'{"a": [18446744073709551617]}',
+            b'{"a": "00000000000000000000000000000001", "b": "\\"00000000000000000000", "c": 18446744073709551617}',
             b"\xef\xbb\xbf{}",
         ),
         *(b"[" * 66 + b"]" * 66, b'{"a":' * 66 + b"1" + b"}" * 66, b"[" * 1_000_000),
@@ -57,6 +62,19 @@ def test_what_a_json_reader_could_choke_on(body: bytes) -> None:
 )
 def test_what_is_read(body: bytes, document: Any) -> None:
     assert json_body.parse(body) == document
+
+
+NUMBERS = st.sampled_from([2**64, 2**64 + 1, -(2**65), 7, "7" * 30, '"' + "7" * 30, "x" + "7" * 30, '7"', None])
+
+
+@given(st.recursive(NUMBERS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.just("7" * 25), inner)))
+def test_only_integers_can_be_too_long(document: Any) -> None:
+    body = json.dumps(document).encode()
+    if re.search(r"\b(18446744073709551617|36893488147419103232)\b", str(document)):
+        with pytest.raises(Unreadable, match="more than 64 bits"):
+            json_body.parse(body)
+    else:
+        assert json_body.parse(body) == document
 
 
 @pytest.mark.parametrize("body", [b'["' + b"7" * 40 + b'"]', b"[" + b"[]," * 99 + b"[]]", b'["' + b"[" * 99 + b'"]'])
