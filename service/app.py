@@ -12,9 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from service.domain.clock import Clock
-from service.ingest.answers import early_error, error, json_answer
+from service.ingest.answers import RETRY_SECONDS, early_error, error, json_answer, retry_after
 from service.ingest.endpoint import HOOKS, Endpoint
 from service.ingest.intake import Intake
 from service.ingest.keeper import Keeper
@@ -27,7 +28,7 @@ from service.settings.model import Settings
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deps:
     """The collaborators. `wake` is told when which projects have new purges, `wake_lookups` which source has lookups;
-    `keeper` is run by whoever made it."""
+    `keeper` is run by whoever made it. Where webhooks are not taken in, they are answered 503."""
 
     pipelines: Mapping[str, Pipeline]
     settings: Settings
@@ -38,12 +39,29 @@ class Deps:
     wake: Callable[[Mapping[str, datetime]], None]
     wake_lookups: Callable[[str], None]
     health: Health
+    takes_in: bool = True
 
 
 def create_app(deps: Deps) -> Starlette:
     """The application; it needs no lifespan, so any ASGI server or test transport can run it."""
     prefix = urlsplit(deps.settings.public_url or "").path.rstrip("/")
-    endpoint = Endpoint(
+    endpoint = _endpoint(deps, prefix) if deps.takes_in else _Elsewhere()
+    # A proxy may pass the public path on or take it off; the longer one first, for a source may be named as it is.
+    hooks = [
+        Route(f"{base}{HOOKS}/{{source}}{key}", endpoint)
+        for base in dict.fromkeys((unquote(prefix), ""))
+        for key in ("", "/{key}")
+    ]
+    probes = [Route("/livez", _livez), Route("/readyz", _readyz(deps.health))]
+    app = Starlette(
+        routes=[*hooks, *probes], exception_handlers={HTTPException: _http_error, Exception: _unexpected_error}
+    )
+    app.router.redirect_slashes = False  # no sender follows a redirect with its POST
+    return app
+
+
+def _endpoint(deps: Deps, prefix: str) -> Endpoint:
+    return Endpoint(
         pipelines=deps.pipelines,
         intake=Intake(
             inbox=deps.inbox,
@@ -57,18 +75,15 @@ def create_app(deps: Deps) -> Starlette:
         prefix=prefix,
         clock=deps.clock,
     )
-    # A proxy may pass the public path on or take it off; the longer one first, for a source may be named as it is.
-    hooks = [
-        Route(f"{base}{HOOKS}/{{source}}{key}", endpoint)
-        for base in dict.fromkeys((unquote(prefix), ""))
-        for key in ("", "/{key}")
-    ]
-    probes = [Route("/livez", _livez), Route("/readyz", _readyz(deps.health))]
-    app = Starlette(
-        routes=[*hooks, *probes], exception_handlers={HTTPException: _http_error, Exception: _unexpected_error}
-    )
-    app.router.redirect_slashes = False  # no sender follows a redirect with its POST
-    return app
+
+
+class _Elsewhere:
+    """Webhooks that came to a process that only sends: no sender may take them for delivered."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        message = "this process only sends purges; webhooks go to one with `--role ingest` or `all`"
+        response = early_error(503, "unavailable", message, retry_after(RETRY_SECONDS))
+        await response(scope, receive, send)
 
 
 async def _livez(request: Request) -> Response:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import structlog
@@ -39,10 +41,19 @@ from service.vault import Vault
 from service.vercel.caller import VercelCaller
 from service.vercel.client import VercelClient
 
+_LEASE_SECONDS = 10.0  # how long a lane is leased beyond the longest call
 _PRUNE_EVERY = 60.0  # seconds between looks for what is past its retention
 _PRUNE_PAUSE = 0.2  # seconds between two steps, so that webhooks get in between
 
 log = structlog.get_logger()
+
+
+class Role(StrEnum):
+    """What a process does: `ingest` takes in webhooks, `dispatch` sends purges, `all` does both."""
+
+    ALL = "all"
+    INGEST = "ingest"
+    DISPATCH = "dispatch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +65,7 @@ class Relay:
 
 
 @asynccontextmanager
-async def relay(loaded: Loaded, clock: Clock = system_clock) -> AsyncIterator[Relay]:
+async def relay(loaded: Loaded, clock: Clock = system_clock, role: Role = Role.ALL) -> AsyncIterator[Relay]:
     """Everything but the web server; raises StoreUnavailable where the store cannot be opened."""
     settings = loaded.settings
     async with AsyncExitStack() as stack:
@@ -67,7 +78,8 @@ async def relay(loaded: Loaded, clock: Clock = system_clock) -> AsyncIterator[Re
         getter = await stack.enter_async_context(LookupClient.open(clock))
         inbox, board, lookups = Inbox(engine), Board(engine), Lookups(engine)
         pipelines = build_pipelines(settings, table_reader(loaded.folder))
-        worker = f"{socket.gethostname()}:{os.getpid()}"
+        # The last part, since two containers may be alike in all else.
+        worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         dispatcher = Dispatcher(
             queue=Queue(engine),
             board=board,
@@ -77,7 +89,7 @@ async def relay(loaded: Loaded, clock: Clock = system_clock) -> AsyncIterator[Re
             random=random.random,
             settings=settings.dispatch,
             projects=settings.projects,
-            lead=engine.try_lead,
+            lanes=engine.lanes(worker, settings.dispatch.timeout + _LEASE_SECONDS),
             worker=worker,
             resolving=Resolving(
                 lookups=lookups,
@@ -100,13 +112,32 @@ async def relay(loaded: Loaded, clock: Clock = system_clock) -> AsyncIterator[Re
                 clock=clock,
                 wake=dispatcher.wake,
                 wake_lookups=dispatcher.wake_lookups,
-                health=Health(engine, dispatcher, board, clock, _unverified(settings), lookups=lookups),
+                health=Health(
+                    engine,
+                    _Elsewhere() if role is Role.INGEST else dispatcher,
+                    board,
+                    clock,
+                    _unverified(settings),
+                    lookups=lookups,
+                ),
+                takes_in=role is not Role.DISPATCH,
             )
         )
-        for work in (dispatcher.run(), keeper.run(), _prune(Retention(engine), settings, clock)):
+        works = [keeper.run()]
+        if role is not Role.INGEST:
+            engine.listen(lambda project: dispatcher.wake({project: clock()}))
+            works += [dispatcher.run(), _prune(Retention(engine), settings, clock)]
+        for work in works:
             stack.push_async_callback(_end, asyncio.create_task(work))
         stack.push_async_callback(dispatcher.stop, 0.0)
         yield Relay(app, dispatcher.stop)
+
+
+class _Elsewhere:
+    """The dispatcher of a process that has none: others send."""
+
+    def alive(self) -> bool:
+        return True
 
 
 def _unverified(settings: Settings) -> list[str]:

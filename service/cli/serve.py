@@ -16,10 +16,11 @@ import structlog
 import uvicorn
 import uvloop
 
-from service.bootstrap import Relay, relay
+from service.bootstrap import Relay, Role, relay
 from service.cli.configuration import config_option, load_settings
 from service.cli.connection import connection_type
-from service.domain.errors import CommandFailed
+from service.cli.workers import Workers
+from service.domain.errors import CommandFailed, RelayError
 from service.observability.logs import configure, redact
 from service.settings.loader import Loaded
 from service.settings.model import Limits, Server
@@ -34,9 +35,25 @@ _BACKLOG = 2048
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
 @click.option("--uds", type=click.Path(path_type=Path), help="Unix socket to listen on, in place of host and port.")
-@click.option("--store", help="sqlite:///PATH.")
+@click.option("--store", help="sqlite:///PATH or postgresql://….")
 @click.option("--log", type=click.Choice(["console", "json"]), help="Left out: console on a terminal, else JSON.")
-def command(config: Path | None, host: str | None, port: int | None, uds: Path | None, **more: str | None) -> None:
+@click.option("--workers", type=click.IntRange(1, 64), default=1, help="Processes that share the address.")
+@click.option(
+    "--role",
+    type=click.Choice([one.value for one in Role]),
+    default="all",
+    help="Take in webhooks, send purges, or both.",
+)
+def command(
+    *,
+    config: Path | None,
+    host: str | None,
+    port: int | None,
+    uds: Path | None,
+    workers: int,
+    role: str,
+    **more: str | None,
+) -> None:
     """Take in webhooks and purge."""
     overrides = {
         "server.host": host,
@@ -51,21 +68,42 @@ def command(config: Path | None, host: str | None, port: int | None, uds: Path |
     server = loaded.settings.server
     listener = listen(server)
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(loaded, listener))
+        if workers == 1:
+            _serve_one(loaded, listener, Role(role), say=True)
+        else:
+            _serve_many(loaded, listener, Role(role), workers)
     finally:
         listener.close()
         if server.uds is not None:
             Path(server.uds).unlink(missing_ok=True)
 
 
-async def _run(loaded: Loaded, listener: socket.socket) -> None:
+def _serve_one(loaded: Loaded, listener: socket.socket, role: Role, *, say: bool) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(loaded, listener, role, say=say))
+
+
+def _serve_many(loaded: Loaded, listener: socket.socket, role: Role, workers: int) -> None:
+    def work() -> int:
+        try:
+            _serve_one(loaded, listener, role, say=False)
+        except RelayError as error:
+            click.echo(f"Error: {error}", err=True)
+            return 1
+        return 0
+
+    click.echo(f"listening on {address_of(listener)}")
+    if code := Workers(work, workers).run():
+        raise SystemExit(code)
+
+
+async def _run(loaded: Loaded, listener: socket.socket, role: Role, *, say: bool) -> None:
     """Serves until SIGTERM or SIGINT; raises StoreUnavailable where there is no store to be had."""
     log = structlog.get_logger()
     for warning in loaded.warnings:
         log.warning("config.warning", problem=warning.shown(str(loaded.file or "")))
-    async with relay(loaded) as running:
-        await _serve(running, listener, loaded.settings.limits)
+    async with relay(loaded, role=role) as running:
+        await _serve(running, listener, loaded.settings.limits, say=say)
     log.info("relay.stopped")
 
 
@@ -76,7 +114,7 @@ class _Server(uvicorn.Server):
         return nullcontext()
 
 
-async def _serve(running: Relay, listener: socket.socket, limits: Limits) -> None:
+async def _serve(running: Relay, listener: socket.socket, limits: Limits, *, say: bool) -> None:
     config = uvicorn.Config(
         running.app,
         http=connection_type(limits.body_seconds),
@@ -101,7 +139,8 @@ async def _serve(running: Relay, listener: socket.socket, limits: Limits) -> Non
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     _settle_garbage()
-    click.echo(f"listening on {address_of(listener)}")
+    if say:
+        click.echo(f"listening on {address_of(listener)}")
     await server.serve(sockets=[listener])
     for task in stopping:
         await task

@@ -12,7 +12,7 @@ import click
 
 from service.cli.configuration import load_basics
 from service.domain.errors import CommandFailed
-from service.settings.addresses import sqlite_path
+from service.settings.addresses import is_postgres, shown_store, sqlite_path
 from service.settings.model import Settings
 from service.store import open_store
 from service.store.engine import Engine
@@ -23,8 +23,8 @@ _PAGE = 500
 
 
 def exists(settings: Settings) -> bool:
-    """Whether there is a store already."""
-    return sqlite_path(settings.store).exists()
+    """Whether there is a store already; a PostgreSQL database that has none says so when it is opened."""
+    return is_postgres(settings.store) or sqlite_path(settings.store).exists()
 
 
 @asynccontextmanager
@@ -32,7 +32,9 @@ async def opened(settings: Settings, *, create: bool = False) -> AsyncIterator[E
     """The store, as it is: only `serve` and `db upgrade` change its schema. `create` makes one where there is none."""
     new = not exists(settings)
     if new and not create:
-        raise CommandFailed(f"there is no store {settings.store} yet: `image-relay serve` makes it when it starts")
+        raise CommandFailed(
+            f"there is no store {shown_store(settings.store)} yet: `image-relay serve` makes it when it starts"
+        )
     engine = await open_store(settings.store, upgrade=new)
     try:
         yield engine

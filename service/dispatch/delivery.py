@@ -13,6 +13,7 @@ from service.dispatch.gate import Gate, Pass
 from service.dispatch.limits import Random
 from service.dispatch.policy import Decision, Hold, Retry, Split, decide, halves, settlements
 from service.dispatch.ports import Caller, Queue
+from service.dispatch.tenure import Tenure
 from service.dispatch.waiting import insist
 from service.domain.attempts import Attempt, Settlement
 from service.domain.batches import Batch
@@ -39,6 +40,8 @@ class Delivery:
         random: Random,
         max_age: timedelta,
         stopping: asyncio.Event,
+        tenure: Tenure,
+        call_seconds: float,
     ) -> None:
         self._queue = queue
         self._caller = caller
@@ -47,12 +50,14 @@ class Delivery:
         self._random = random
         self._max_age = max_age
         self._stopping = stopping
+        self._tenure = tenure
+        self._call_seconds = call_seconds
 
     async def deliver(self, batch: Batch[Purge], admitted: Pass) -> None:
         """Calls for the batch, and for halves of it as long as Vercel refuses one of its images."""
         waiting = deque([batch])
         try:
-            while waiting and not self._stopping.is_set():
+            while waiting and not self._stopping.is_set() and self._tenure.lasts(self._call_seconds):
                 decision = await self._call(waiting[0], admitted)
                 if isinstance(decision, Split):
                     waiting.extendleft(reversed(halves(waiting.popleft())))

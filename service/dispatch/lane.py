@@ -15,6 +15,7 @@ from service.dispatch.gate import Gate, Pass, Wait
 from service.dispatch.limits import STORE_PAUSE, Random, backoff
 from service.dispatch.ports import Queue
 from service.dispatch.slots import Slots
+from service.dispatch.tenure import Tenure
 from service.dispatch.waiting import pause
 from service.domain.batches import MAX_IMAGES, Batch
 from service.domain.clock import EPOCH, Clock
@@ -38,7 +39,8 @@ class LaneStatus:
 
 
 class Lane:
-    """Claims and sends one project's purges; sleeps until the next one is due, or until woken."""
+    """Claims and sends one project's purges; sleeps until the next one is due, or until woken. No call is begun that
+    might last longer than the tenure: `call_seconds` is the longest."""
 
     def __init__(
         self,
@@ -52,6 +54,8 @@ class Lane:
         random: Random,
         worker: str,
         stopping: asyncio.Event,
+        tenure: Tenure,
+        call_seconds: float,
     ) -> None:
         self._project = project
         self._queue = queue
@@ -62,6 +66,8 @@ class Lane:
         self._random = random
         self._worker = worker
         self._stopping = stopping
+        self._tenure = tenure
+        self._call_seconds = call_seconds
         self._woken = asyncio.Event()
         self._wanted_at = _NEVER
         self._calls: set[asyncio.Task[None]] = set()
@@ -124,6 +130,8 @@ class Lane:
 
     async def _send_due(self) -> datetime | None:
         while self._gate.room(len(self._calls)) and not self._stopping.is_set():
+            if not self._tenure.lasts(self._call_seconds):
+                return self._clock() + _RESTART  # renewed by then, or another process's
             due = await self._queue.next_due_at(self._project)
             if not self._gate.watching:
                 if due is None:

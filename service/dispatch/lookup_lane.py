@@ -14,6 +14,7 @@ from service.dispatch.answers import Answers
 from service.dispatch.limits import STORE_PAUSE, Pace, Random, backoff
 from service.dispatch.lookup_policy import Dead, Decision, Held, Later, decide, elsewhere, settlement
 from service.dispatch.ports import Asking, Getter, Lookups, Resolver
+from service.dispatch.tenure import Tenure
 from service.dispatch.waiting import insist, pause
 from service.domain.clock import EPOCH, Clock
 from service.domain.errors import StoreUnavailable
@@ -24,6 +25,7 @@ from service.settings.model import Dispatch
 log = structlog.get_logger()
 
 _RESTART = timedelta(seconds=1)
+_LOOKUP_SECONDS = 15.0  # from a claim until what comes of it is on disk
 
 T = TypeVar("T")
 
@@ -51,6 +53,7 @@ class LookupLane:
         settings: Dispatch,
         worker: str,
         stopping: asyncio.Event,
+        tenure: Tenure,
         wake: Callable[[Mapping[str, datetime]], None],
     ) -> None:
         assert asking.resolver is not None, "only sources that look URLs up have a lane"
@@ -67,6 +70,7 @@ class LookupLane:
         self._probe_every = timedelta(seconds=settings.probe_every)
         self._worker = worker
         self._stopping = stopping
+        self._tenure = tenure
         self._wake_purges = wake
         self._woken = asyncio.Event()
         self._store_failures = 0
@@ -102,6 +106,8 @@ class LookupLane:
 
     async def _work(self) -> datetime | None:
         while not self._stopping.is_set():
+            if not self._tenure.lasts(_LOOKUP_SECONDS):
+                return self._clock() + _RESTART  # renewed by then, or another process's
             due = await self._lookups.next_due_at(self._source)
             if due is None:
                 return None

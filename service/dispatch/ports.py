@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -22,8 +22,8 @@ from service.domain.tokens import StoredToken
 class Queue(Protocol):
     """The purges that wait. Every method may raise StoreUnavailable."""
 
-    async def recover(self) -> int:
-        """Put back what a dead process had claimed, merging as `settle` does; how many."""
+    async def recover(self, project: str) -> int:
+        """Put back what the project's former process had claimed, merging as `settle` does; how many."""
         ...
 
     async def projects(self) -> Sequence[str]:
@@ -52,6 +52,19 @@ class Queue(Protocol):
 
     async def bury_orphans(self, project: str, before: datetime, now: datetime, reason: str) -> int:
         """End as dead what a project that is no longer configured left pending since before `before`; how many."""
+        ...
+
+
+class Lanes(Protocol):
+    """Who sends for which project: one process at a time. Every method may raise StoreUnavailable."""
+
+    async def own(self, projects: Collection[str]) -> Mapping[str, float]:
+        """Keep the projects this process has and take some that nobody has; for how many seconds from the moment of
+        asking each is its own."""
+        ...
+
+    async def give_up(self, project: str) -> None:
+        """Let another process have a project at once."""
         ...
 
 
@@ -114,8 +127,8 @@ class Resolved(Protocol):
 class Lookups(Protocol):
     """The lookups that wait. Every method may raise StoreUnavailable."""
 
-    async def recover(self) -> int:
-        """Put back what a dead process had claimed; how many."""
+    async def recover(self, source: str) -> int:
+        """Put back what the source's former process had claimed; how many."""
         ...
 
     async def sources(self) -> Sequence[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,6 +13,7 @@ from service.dispatch.answers import Answers
 from service.dispatch.limits import Pace, Random
 from service.dispatch.lookup_lane import LookupLane
 from service.dispatch.ports import Asking, Getter, Lookups
+from service.dispatch.tenure import Tenure
 from service.domain.clock import Clock
 from service.settings.model import Dispatch
 
@@ -51,35 +52,40 @@ class Resolving:
         self._random = random
         self._settings = settings
         self._worker = worker
-        self._lanes: Mapping[str, LookupLane] = {}
+        self._lanes: dict[str, LookupLane] = {}
+        self._hosts: dict[str, Host] = {}
+        self._answers = Answers()
         self._orphans: dict[str, datetime] = {}
 
-    async def recover(self) -> int:
-        """Put back what a dead process had claimed; raises StoreUnavailable."""
-        return await self._lookups.recover()
+    @property
+    def sources(self) -> Collection[str]:
+        """Those that look URLs up."""
+        return self._sources.keys()
 
-    def lanes(self, stopping: asyncio.Event, wake: Wake) -> Mapping[str, LookupLane]:
-        """New lanes by source; `wake` is told which projects have new purges."""
-        hosts: dict[str, Host] = {}
-        answers = Answers()
-        self._lanes = {
-            name: LookupLane(
-                source=name,
-                asking=asking,
-                host=hosts.setdefault("" if asking.resolver is None else asking.resolver.host, Host()),
-                lookups=self._lookups,
-                getter=self._getter,
-                answers=answers,
-                clock=self._clock,
-                random=self._random,
-                settings=self._settings,
-                worker=self._worker,
-                stopping=stopping,
-                wake=wake,
-            )
-            for name, asking in self._sources.items()
-        }
-        return self._lanes
+    async def recover(self, source: str) -> int:
+        """Put back what the source's former process had claimed; raises StoreUnavailable."""
+        return await self._lookups.recover(source)
+
+    def lane(self, source: str, stopping: asyncio.Event, tenure: Tenure, wake: Wake) -> LookupLane:
+        """A new lane; `wake` is told which projects have new purges."""
+        asking = self._sources[source]
+        host = "" if asking.resolver is None else asking.resolver.host
+        lane = self._lanes[source] = LookupLane(
+            source=source,
+            asking=asking,
+            host=self._hosts.setdefault(host, Host()),
+            lookups=self._lookups,
+            getter=self._getter,
+            answers=self._answers,
+            clock=self._clock,
+            random=self._random,
+            settings=self._settings,
+            worker=self._worker,
+            stopping=stopping,
+            tenure=tenure,
+            wake=wake,
+        )
+        return lane
 
     def wake(self, source: str) -> None:
         """The source has a new lookup."""
@@ -87,17 +93,12 @@ class Resolving:
         if lane is not None:
             lane.wake()
 
-    def wake_all(self) -> None:
-        """Look up and see that the relay stops."""
-        for lane in self._lanes.values():
-            lane.wake()
-
     async def look_around(self) -> None:
         """Sees what other processes did; raises StoreUnavailable."""
         for source in await self._lookups.sources():
             if source in self._lanes:
                 self._lanes[source].wake()
-            else:
+            elif source not in self._sources:
                 await self._tend_orphans(source)
 
     async def _tend_orphans(self, source: str) -> None:

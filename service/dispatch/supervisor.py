@@ -1,9 +1,9 @@
-"""The dispatcher: leads if no other process does, then runs a lane for each project."""
+"""The dispatcher: runs a lane for each project that is this process's to send for."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -17,10 +17,11 @@ from service.dispatch.lane import Lane, LaneStatus
 from service.dispatch.limits import Random
 from service.dispatch.lookup_lane import LookupLane
 from service.dispatch.notices import Notices
-from service.dispatch.ports import Board, Caller, Queue
+from service.dispatch.ports import Board, Caller, Lanes, Queue
 from service.dispatch.resolving import Resolving
 from service.dispatch.slots import Slots
-from service.dispatch.waiting import insist, pause
+from service.dispatch.tenure import Tenure
+from service.dispatch.waiting import pause
 from service.domain.clock import Clock
 from service.domain.errors import StoreUnavailable
 from service.settings.model import Dispatch, Project
@@ -30,10 +31,12 @@ log = structlog.get_logger()
 LOOK_EVERY = 1.0  # seconds between looks for what other processes did
 GRACE_SECONDS = 8.0
 _ORPHANS_EVERY = timedelta(minutes=1)
+_LOOKUPS = "lookups/"  # what the lanes of sources are called, among those of projects: no project's name has a slash
+_MARGIN = 2.0  # seconds a call may take beyond its time-out until its end is known
 
 
 class Role(StrEnum):
-    """`standby` waits for another process to stop leading: that is healthy."""
+    """`standby` has no project of its own, since other processes have them all: that is healthy."""
 
     STOPPED = "stopped"
     STANDBY = "standby"
@@ -42,15 +45,29 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the dispatcher is doing; the lanes are those of the leader, by project."""
+    """What the dispatcher is doing; the lanes are its own, by project."""
 
     role: Role
     lanes: Mapping[str, LaneStatus]
 
 
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A lane, for how long it may go on, and how it is told to end."""
+
+    lane: Lane | LookupLane
+    tenure: Tenure
+    stopping: asyncio.Event
+
+    def end(self) -> None:
+        """Begin no call any more."""
+        self.stopping.set()
+        self.lane.wake()
+
+
 class Dispatcher:
-    """Sends what is due. `lead` tells whether this process is the one that may; `worker` names it in the store;
-    `resolving` looks up URLs first, where there are sources that need it."""
+    """Sends what is due. `lanes` tells for which projects this process may; `worker` names it in the store; `resolving`
+    looks up URLs first, where there are sources that need it."""
 
     def __init__(
         self,
@@ -63,7 +80,7 @@ class Dispatcher:
         random: Random,
         settings: Dispatch,
         projects: Mapping[str, Project],
-        lead: Callable[[], bool],
+        lanes: Lanes,
         worker: str,
         resolving: Resolving | None = None,
     ) -> None:
@@ -76,14 +93,14 @@ class Dispatcher:
         self._random = random
         self._settings = settings
         self._projects = projects
-        self._try_lead = lead
+        self._owners = lanes
         self._worker = worker
         self._max_age = timedelta(seconds=settings.max_age)
         self._slots = Slots(settings.concurrency, len(projects))
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._role = Role.STOPPED
-        self._lanes: Mapping[str, Lane] = {}
+        self._lanes: dict[str, _Running] = {}
         self._orphans: dict[str, datetime] = {}
         self._store_fails = False
 
@@ -106,10 +123,8 @@ class Dispatcher:
     async def stop(self, seconds: float = GRACE_SECONDS) -> None:
         """Claim nothing more, give the calls under way so many seconds to end, then cut them short."""
         self._stopping.set()
-        for lane in self._lanes.values():
-            lane.wake()
-        if self._resolving is not None:
-            self._resolving.wake_all()
+        for running in self._lanes.values():
+            running.end()
         task = self._task
         if task is not None:
             await asyncio.wait({task}, timeout=seconds)
@@ -119,9 +134,9 @@ class Dispatcher:
     def wake(self, due: Mapping[str, datetime]) -> None:
         """These projects have new purges, the first of them due then; for the loop that runs the dispatcher."""
         for project, moment in due.items():
-            lane = self._lanes.get(project)
-            if lane is not None:
-                lane.wake(moment)
+            running = self._lanes.get(project)
+            if running is not None and isinstance(running.lane, Lane):
+                running.lane.wake(moment)
 
     def wake_lookups(self, source: str) -> None:
         """The source has URLs to look up; for the loop that runs the dispatcher."""
@@ -134,48 +149,71 @@ class Dispatcher:
 
     def status(self) -> Status:
         """A look from outside, without the store."""
-        return Status(self._role, {project: lane.status() for project, lane in self._lanes.items()})
+        lanes = {name: running.lane for name, running in self._lanes.items()}
+        return Status(self._role, {name: lane.status() for name, lane in lanes.items() if isinstance(lane, Lane)})
 
     async def _serve(self) -> None:
-        if not await self._elected():
-            return
-        try:
-            recovered = await insist(self._recover, "recovering purges", stopping=self._stopping, random=self._random)
-        except StoreUnavailable:  # and the relay stops: the next start does it
-            return
-        self._lanes = {project: self._lane(project) for project in self._projects}
-        self._role = Role.LEADING
-        log.info("dispatch.leading", projects=len(self._lanes), recovered=recovered)
+        """Every second, takes and gives up lanes, and looks for what other processes and operators did."""
         async with asyncio.TaskGroup() as group:
-            for project, lane in self._lanes.items():
-                group.create_task(lane.run(), name=f"lane {project}")
-            for source, lookups in self._lookup_lanes().items():
-                group.create_task(lookups.run(), name=f"lookups {source}")
-            group.create_task(self._watch(), name="dispatch watch")
+            while not self._stopping.is_set():
+                try:
+                    await self._share_out(group)
+                    await self._look_around()
+                    self._store_fails = False
+                except StoreUnavailable as error:
+                    if not self._store_fails:
+                        log.warning("store.unavailable", doing="looking for new purges", reason=str(error))
+                    self._store_fails = True
+                except Exception:
+                    log.exception("dispatch.watch_crashed")
+                await pause(self._stopping, LOOK_EVERY)
+            for running in self._lanes.values():
+                running.end()
 
-    async def _recover(self) -> int:
-        looked_up = 0 if self._resolving is None else await self._resolving.recover()
-        return looked_up + await self._queue.recover()
+    async def _share_out(self, group: asyncio.TaskGroup) -> None:
+        asked = asyncio.get_running_loop().time()
+        sources = () if self._resolving is None else self._resolving.sources
+        owned = await self._owners.own([*self._projects, *(_LOOKUPS + source for source in sources)])
+        for name, running in self._lanes.items():
+            if name in owned:
+                running.tenure.renew(asked, owned[name])
+            else:
+                running.end()
+        for name in owned.keys() - self._lanes.keys():
+            tenure = Tenure()
+            tenure.renew(asked, owned[name])
+            # Whoever had it has died or given it up: its calls are over, and what it had claimed is not.
+            recovered = await self._recover(name)
+            running = self._lanes[name] = self._running(name, tenure)
+            log.info("dispatch.lane", lane=name, recovered=recovered)
+            group.create_task(self._run(name, running), name=f"lane {name}")
+        self._role = Role.LEADING if self._lanes else Role.STANDBY
 
-    def _lookup_lanes(self) -> Mapping[str, LookupLane]:
-        return {} if self._resolving is None else self._resolving.lanes(self._stopping, self.wake)
+    async def _recover(self, name: str) -> int:
+        if self._resolving is not None and name.startswith(_LOOKUPS):
+            return await self._resolving.recover(name.removeprefix(_LOOKUPS))
+        return await self._queue.recover(name)
 
-    async def _elected(self) -> bool:
-        """Waits for its turn to lead; false when stopped before."""
+    async def _run(self, name: str, running: _Running) -> None:
+        """A lane to its end, and then others may have it."""
+        try:
+            await running.lane.run()
+        finally:
+            del self._lanes[name]
+        try:
+            await self._owners.give_up(name)
+        except StoreUnavailable as error:  # its tenure ends by itself
+            log.warning("store.unavailable", doing="giving a lane up", lane=name, reason=str(error))
 
-        async def ask() -> bool:
-            return self._try_lead()
+    def _running(self, name: str, tenure: Tenure) -> _Running:
+        stopping = asyncio.Event()
+        if self._resolving is not None and name.startswith(_LOOKUPS):
+            lookups = self._resolving.lane(name.removeprefix(_LOOKUPS), stopping, tenure, self.wake)
+            return _Running(lookups, tenure, stopping)
+        return _Running(self._lane(name, tenure, stopping), tenure, stopping)
 
-        while not self._stopping.is_set():
-            try:
-                if await insist(ask, "asking who leads", stopping=self._stopping, random=self._random):
-                    return True
-            except StoreUnavailable:  # and the relay stops
-                return False
-            await pause(self._stopping, LOOK_EVERY)
-        return False
-
-    def _lane(self, project: str) -> Lane:
+    def _lane(self, project: str, tenure: Tenure, stopping: asyncio.Event) -> Lane:
+        call_seconds = self._settings.timeout + _MARGIN
         gate = Gate(
             project=project,
             concurrency=self._projects[project].concurrency,
@@ -192,7 +230,9 @@ class Dispatcher:
             clock=self._clock,
             random=self._random,
             max_age=self._max_age,
-            stopping=self._stopping,
+            stopping=stopping,
+            tenure=tenure,
+            call_seconds=call_seconds,
         )
         return Lane(
             project=project,
@@ -203,30 +243,18 @@ class Dispatcher:
             clock=self._clock,
             random=self._random,
             worker=self._worker,
-            stopping=self._stopping,
+            stopping=stopping,
+            tenure=tenure,
+            call_seconds=call_seconds,
         )
-
-    async def _watch(self) -> None:
-        """Sees every second what other processes and operators did."""
-        while not self._stopping.is_set():
-            try:
-                await self._look_around()
-                self._store_fails = False
-            except StoreUnavailable as error:
-                if not self._store_fails:
-                    log.warning("store.unavailable", doing="looking for new purges", reason=str(error))
-                self._store_fails = True
-            except Exception:
-                log.exception("dispatch.watch_crashed")
-            await pause(self._stopping, LOOK_EVERY)
 
     async def _look_around(self) -> None:
         pending = await self._queue.projects()
-        for project, lane in self._lanes.items():
-            if lane.watching or project in pending:
-                lane.wake()
+        for name, running in self._lanes.items():
+            if isinstance(running.lane, Lane) and (running.lane.watching or name in pending):
+                running.lane.wake()
         for project in pending:
-            if project not in self._lanes:
+            if project not in self._projects:
                 await self._tend_orphans(project)
         if self._resolving is not None:
             await self._resolving.look_around()

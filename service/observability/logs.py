@@ -18,6 +18,7 @@ from structlog.typing import Processor
 
 from service.domain.secret import Secret
 from service.rules.limits import shown
+from service.settings.addresses import store_password
 from service.settings.model import Settings
 
 Style = Literal["console", "json"]
@@ -123,7 +124,8 @@ def configure(style: Style | None = None, level: str = "INFO") -> None:
 
 def redact(settings: Settings) -> None:
     """Blot every secret of the settings out of every line from now on."""
-    _blotter.add(_secrets_in(settings))
+    password = store_password(settings.store)
+    _blotter.add([*_secrets_in(settings), *([Secret(password)] if password else [])])
 
 
 def _secrets_in(value: Any) -> Iterable[Secret]:

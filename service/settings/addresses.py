@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+_POSTGRES = ("postgresql://", "postgres://")
 _SQLITE = "sqlite:///"
 
 
@@ -54,13 +55,34 @@ def is_plain_http(text: str) -> bool:
     return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
+def is_postgres(store: str) -> bool:
+    """Whether the store is a PostgreSQL database; ValueError for a URL of one that names none."""
+    if not store.startswith(_POSTGRES):
+        return False
+    if not urlsplit(store).path.strip("/"):
+        raise ValueError("must name the database: postgresql://USER:PASSWORD@HOST/DATABASE")
+    return True
+
+
+def shown_store(store: str) -> str:
+    """The store's URL without a password, to be shown."""
+    parts = urlsplit(store)
+    if not store.startswith(_POSTGRES) or not parts.password:
+        return store
+    user, _, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}").geturl()
+
+
+def store_password(store: str) -> str | None:
+    """The password in the store's URL, as it is spelled there."""
+    return urlsplit(store).password if store.startswith(_POSTGRES) else None
+
+
 def sqlite_path(store: str) -> Path:
     """The database file of `sqlite:///PATH` (a fourth slash makes PATH absolute); ValueError for any other store."""
-    if store.startswith(("postgresql:", "postgres:")):
-        raise ValueError("PostgreSQL is not in this release yet: use sqlite:///relay.db")
     name = store.removeprefix(_SQLITE)
     if not store.startswith(_SQLITE) or not name or name.endswith("/"):
-        raise ValueError("must be sqlite:///PATH, such as sqlite:///relay.db or sqlite:////var/lib/relay/relay.db")
+        raise ValueError("must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE")
     if name == ":memory:" or "?" in name or "#" in name:
         raise ValueError("must name a file: what is stored has to survive a restart (no :memory:, no ? and no #)")
     return Path(name)

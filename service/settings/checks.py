@@ -13,7 +13,7 @@ from typing import Protocol
 from service.domain.errors import ConfigInvalid
 from service.domain.purges import Action
 from service.domain.secret import Secret
-from service.settings.addresses import api_url_problem, base_url_problem, http_url_problem, sqlite_path
+from service.settings.addresses import api_url_problem, base_url_problem, http_url_problem, is_postgres, sqlite_path
 from service.settings.model import NAME, Auth, Project, Rule, Settings, Source
 from service.settings.quota import parse_quota
 from service.settings.report import Report, join
@@ -79,7 +79,7 @@ def _check_root(settings: Settings, report: Report) -> None:
     if problem := api_url_problem(settings.vercel_api):
         report.add("vercel_api", problem)
     try:
-        sqlite_path(settings.store)
+        is_postgres(settings.store) or sqlite_path(settings.store)
     except ValueError as error:
         report.add("store", str(error))
     for index, key in enumerate(settings.vault.keys):

@@ -250,7 +250,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     public_url: Annotated[
         str | None, Meta(description="The relay's address as senders see it; some schemes sign path or URL.")
     ] = None
-    store: Annotated[str, Meta(description="sqlite:///PATH, relative to the working directory.")] = "sqlite:///relay.db"
+    store: Annotated[str, Meta(description="sqlite:///PATH, relative to the working directory, or postgresql://….")] = (
+        "sqlite:///relay.db"
+    )
     vercel_api: Annotated[str, Meta(description="Where Vercel's API is; http only on loopback.")] = (
         "https://api.vercel.com"
     )

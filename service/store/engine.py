@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Protocol, TypeVar
 
@@ -22,6 +22,12 @@ class Tx:
         self.connection = connection
         self._cursor = connection.cursor()
 
+    def lock(self, *names: str) -> None:
+        """Keep other processes from what these name until the transaction ends: here no other can write anyway."""
+
+    def announce(self, project: str) -> None:
+        """Tell the process that sends for a project, once this is committed: here it is this one, or it looks."""
+
     def run(self, statement: str, **parameters: Any) -> int:
         """Carry out a statement; the number of rows it touched."""
         return int(self._cursor.execute(self.statements[statement], parameters).rowcount)
@@ -38,6 +44,13 @@ class Tx:
     def all(self, statement: str, **parameters: Any) -> list[Row]:
         """Every row."""
         return list(self._cursor.execute(self.statements[statement], parameters))
+
+
+class Lanes(Protocol):
+    """Who sends for which project; see service.dispatch.ports."""
+
+    async def own(self, projects: Collection[str]) -> Mapping[str, float]: ...
+    async def give_up(self, project: str) -> None: ...
 
 
 class Engine(Protocol):
@@ -57,8 +70,13 @@ class Engine(Protocol):
         """Run a reading job on what is committed; raises StoreUnavailable."""
         ...
 
-    def try_lead(self) -> bool:
-        """Whether this process is now the one that may dispatch; the lock ends with the process, however it ends."""
+    def lanes(self, worker: str, seconds: float, /) -> Lanes:
+        """Who sends for which project. `worker` names this process; where lanes are leased, they are for `seconds`."""
+        ...
+
+    def listen(self, heard: Callable[[str], None], /) -> None:
+        """From now on `heard` is called, in the loop, with projects for which other processes took in something that
+        is due at once, as far as the database can tell."""
         ...
 
     async def close(self) -> None:

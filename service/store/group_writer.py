@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -20,6 +22,7 @@ GROUP = 128
 WAITING = 2000
 """Jobs that may wait; a request beyond them is told to come back, memory stays bounded."""
 
+_PAUSE = 0.02  # seconds before the second attempt, at most; more before later ones
 _ATTEMPTS = 5  # at a transaction that another process's got in the way of
 
 
@@ -186,10 +189,11 @@ class GroupWriter:
 
     def _transaction(self, jobs: Sequence[_Job[Any]]) -> _Failure | None:
         """All of them or none, tried again where another process's transaction was in the way."""
-        for _ in range(_ATTEMPTS - 1):
+        for number in range(1, _ATTEMPTS):
             failure = self._attempt(jobs)
             if failure is None or not failure.in_the_way:
                 return failure
+            time.sleep(random.uniform(0, _PAUSE * number))  # noqa: S311 - only so that the two do not meet again
         return self._attempt(jobs)
 
     def _attempt(self, jobs: Sequence[_Job[Any]]) -> _Failure | None:
@@ -203,10 +207,11 @@ class GroupWriter:
             self._connection.commit()
         except Exception as error:
             self._connection.roll_back()
-            if begun and self._connection.of_the_job(error):
+            in_the_way = begun and self._connection.in_the_way(error)
+            if begun and not in_the_way and self._connection.of_the_job(error):
                 return _Failure(error, current, begun)
             self.stats.failures += 1
-            return _Failure(self._connection.trouble(error), None, begun, self._connection.in_the_way(error))
+            return _Failure(self._connection.trouble(error), None, begun, in_the_way)
         self.stats.commits += 1
         self.stats.jobs += len(jobs)
         return None

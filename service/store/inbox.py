@@ -22,6 +22,7 @@ from service.store.rows import purge_of
 
 Planner = Callable[[AssetEvent, AssetMemory | None], PlannedEvent]
 
+_LOOKED_FOR = 1.0  # seconds of settling after which a dispatcher finds a purge by itself
 _TICK = 100  # milliseconds; a settling time may become longer by less than that, never shorter
 _FEW = 8  # events whose planning costs no more than looking beforehand whether they are known
 
@@ -148,6 +149,7 @@ def plan_events(
     for event in events:
         key = (event.environment or "", event.id)
         if key not in memories:
+            tx.lock(source, *key)
             row = tx.one("get_asset", source=source, environment=key[0], asset_id=key[1])
             memories[key] = None if row is None else _memory(row)
             if row is not None and replayed is not None and row["updated_at"] > to_ms(replayed):
@@ -210,6 +212,7 @@ def apply_events(
 ) -> int:
     """Store the memory and the purges that were planned for a receipt; how many purges that came to."""
     purges = set()
+    urgent: set[str] = set()
     for outcome in planned:
         event, memory = outcome.event, outcome.memory
         tx.run(
@@ -229,6 +232,10 @@ def apply_events(
             purge_id = add_purge(tx, purge, now)
             tx.run("link_purge", receipt_id=receipt_id, purge_id=purge_id, rule=purge.rule)
             purges.add(purge_id)
+            if purge.settle < _LOOKED_FOR and purge.refusal is None:
+                urgent.add(purge.project)
+    for project in urgent:
+        tx.announce(project)
     return len(purges)
 
 

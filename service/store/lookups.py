@@ -47,11 +47,11 @@ class Lookups:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def recover(self) -> int:
-        """Put back what a dead process had claimed; how many. Only for the one process that dispatches."""
+    async def recover(self, source: str) -> int:
+        """Put back what the source's former process had claimed; how many. Only for the one that has it now."""
 
         def job(tx: Tx) -> int:
-            claimed = [lookup_of(row) for row in tx.all("claimed_lookups")]
+            claimed = [lookup_of(row) for row in tx.all("claimed_lookups", source=source)]
             for lookup in claimed:
                 _put_back(tx, lookup, _as_it_was(lookup), lookup.due_at)
             return len(claimed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -72,12 +72,12 @@ def missing_migrations(connection: sqlite3.Connection, known: Sequence[Migration
     known = migrations("sqlite") if known is None else known
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     if tables and "schema_migrations" not in tables:
-        raise _foreign("it has tables, and none that says which migrations made them")
+        raise foreign("it has tables, and none that says which migrations made them")
     if not tables:
         return list(known)
     rows = connection.execute("SELECT number, name, checksum FROM schema_migrations ORDER BY number")
     applied = {number: (name, checksum) for number, name, checksum in rows}
-    _compare(applied, known)
+    compare_history(applied, known)
     return [migration for migration in known if migration.number not in applied]
 
 
@@ -89,7 +89,8 @@ def outdated(missing: Sequence[Migration]) -> StoreUnavailable:
     )
 
 
-def _compare(applied: dict[int, tuple[str, str]], known: Sequence[Migration]) -> None:
+def compare_history(applied: Mapping[int, tuple[str, str]], known: Sequence[Migration]) -> None:
+    """Raises StoreTooNew or StoreUnavailable unless what was applied (number → name, checksum) is of this release."""
     newest = max((migration.number for migration in known), default=0)
     ahead = [name for number, (name, _) in applied.items() if number > newest]
     if ahead:
@@ -100,10 +101,11 @@ def _compare(applied: dict[int, tuple[str, str]], known: Sequence[Migration]) ->
     for migration in known:
         name, checksum = applied.get(migration.number, (migration.name, migration.checksum))
         if checksum != migration.checksum:
-            raise _foreign(f"its {name} is not the {migration.name} of this release")
+            raise foreign(f"its {name} is not the {migration.name} of this release")
 
 
-def _foreign(why: str) -> StoreUnavailable:
+def foreign(why: str) -> StoreUnavailable:
+    """What a database that is not ours is refused with."""
     return StoreUnavailable(
         f"this is not a database of vercel-image-relay: {why}; name another file", reason="store_foreign"
     )

@@ -105,6 +105,7 @@ class Purges:
                 "finish_purge",
                 id=purge_id,
                 was=purge.state,
+                attempts=purge.attempts,
                 state=PurgeState.DROPPED,
                 now=to_ms(now),
                 last_error=purge.last_error,

@@ -18,11 +18,11 @@ class Queue:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def recover(self) -> int:
-        """Put back what a dead process had claimed; how many. Only for the one process that dispatches."""
+    async def recover(self, project: str) -> int:
+        """Put back what the project's former process had claimed; how many. Only for the one that has it now."""
 
         def job(tx: Tx) -> int:
-            claimed = [purge_of(row) for row in tx.all("claimed_purges")]
+            claimed = [purge_of(row) for row in tx.all("claimed_purges", project=project)]
             for purge in claimed:
                 put_back(tx, _as_it_was(purge), PurgeState.CLAIMED, purge.due_at)
             return len(claimed)
@@ -103,9 +103,9 @@ class Queue:
 def put_back(tx: Tx, settlement: Settlement, was: PurgeState, now: datetime) -> str | None:
     """Make a purge pending again, or merge it into a newer one of its image; the id that now stands for it.
 
-    None, and nothing changes, where the purge is not in the state it `was` in: a settlement may come twice. All in the
-    caller's transaction: two pending purges of one image and action would break the unique index, and one that fell
-    out in between would be lost.
+    None, and nothing changes, where the purge is not in the state it `was` in, or has been claimed once more since: a
+    settlement may come twice, or late. All in the caller's transaction: two pending purges of one image and action
+    would break the unique index, and one that fell out in between would be lost.
     """
     purge = settlement.purge
     waiting = {
@@ -137,6 +137,7 @@ def _waits_again(tx: Tx, settlement: Settlement, was: PurgeState, absorbed: Row 
         "put_back",
         id=purge.id,
         was=was,
+        attempts=purge.attempts,
         due_at=due_at if absorbed is None else max(due_at, absorbed["due_at"]),
         events=0 if absorbed is None else absorbed["events"],
         last_error=settlement.last_error,
@@ -161,6 +162,7 @@ def _finish(
         "finish_purge",
         id=settlement.purge.id,
         was=was,
+        attempts=settlement.purge.attempts,
         state=state,
         now=to_ms(now),
         last_error=settlement.last_error,

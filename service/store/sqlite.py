@@ -20,6 +20,7 @@ from typing import TypeVar
 from service.domain.errors import StoreUnavailable
 from service.store.engine import Tx, load_statements
 from service.store.group_writer import GroupWriter, WriterStats
+from service.store.lanes import LockedLanes
 from service.store.migrate import missing_migrations, outdated, upgrade_sqlite
 from service.store.sqlite_file import DatabaseFile
 
@@ -178,6 +179,13 @@ class SqliteEngine:
             connection.close()
 
     # -- leading
+
+    def listen(self, _heard: Callable[[str], None], /) -> None:
+        """Nothing tells one process of another's commits: a look every second finds them."""
+
+    def lanes(self, _worker: str, _seconds: float, /) -> LockedLanes:
+        """All lanes or none: this process leads, or another does."""
+        return LockedLanes(self.try_lead)
 
     def try_lead(self) -> bool:
         """An exclusive lock on a file beside the database; the kernel lets go of it when the process ends."""

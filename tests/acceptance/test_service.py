@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import time
@@ -10,9 +11,10 @@ from contextlib import closing
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from support.loopback import serve
-from support.process import SECRET_BASE64, TOKEN, eventually, relay, running, write_config
+from support.process import SECRET_BASE64, TOKEN, Process, eventually, relay, running, write_config
 from support.webhooks import replaced, signed
 
 from service.testing.fake_answers import Answer
@@ -181,3 +183,58 @@ def test_a_port_that_is_taken(tmp_path: Path, vercel: tuple[FakeVercel, str]) ->
             assert second.wait() == 1
             assert f"cannot listen on 127.0.0.1:{port}" in second.output
             assert "Traceback" not in second.output
+
+
+def workers_of(process: Process) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children()
+
+
+def test_several_workers_share_a_socket_and_one_that_dies_is_replaced(
+    tmp_path: Path, vercel: tuple[FakeVercel, str]
+) -> None:
+    fake, url = vercel
+    write_config(tmp_path, url)
+    with relay(tmp_path, "--workers", "3") as process:
+        assert [line for line in process.lines if "listening on" in line] == [f"listening on {process.address}"]
+        with httpx.Client(base_url=process.address, timeout=30) as http:
+            eventually(lambda: http.get("/readyz").status_code == 200)
+            first = {worker.pid for worker in workers_of(process)}
+            assert len(first) == 3
+            for number in range(12):
+                assert post(http, f"a{number}").status_code == 200
+        for pid in first:
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: len({worker.pid for worker in workers_of(process)} - first) == 3)
+        with httpx.Client(base_url=process.address, timeout=30) as http:
+            for number in range(12):
+                assert post(http, f"b{number}").status_code == 200
+        wanted = {f"https://img.example.com/{name}{number}.jpg" for name in "ab" for number in range(12)}
+        eventually(lambda: wanted <= set(images(fake)))
+        children = workers_of(process)
+        assert process.stop() == 0
+        assert not any(child.is_running() for child in children)
+    assert '"event":"worker.replaced"' in process.output.replace(" ", "")
+
+
+def test_workers_that_cannot_start_end_it_with_the_reason(tmp_path: Path, vercel: tuple[FakeVercel, str]) -> None:
+    write_config(tmp_path, vercel[1])
+    with running("serve", "--port", "0", "--workers", "2", "--store", "sqlite:////proc/x/relay.db", cwd=tmp_path) as it:
+        assert it.wait() == 1
+    assert "Error: cannot open the store /proc/x/relay.db" in it.output
+
+
+def test_ingest_and_dispatch_apart(tmp_path: Path, vercel: tuple[FakeVercel, str]) -> None:
+    fake, url = vercel
+    write_config(tmp_path, url)
+    with relay(tmp_path, "--role", "ingest") as ingest:
+        with httpx.Client(base_url=ingest.address) as http:
+            assert http.get("/readyz").status_code == 200
+            assert post(http, "one").status_code == 200
+        assert unfinished(tmp_path) == 1
+        with relay(tmp_path, "--role", "dispatch") as dispatch, httpx.Client(base_url=dispatch.address) as http:
+            assert http.get("/readyz").status_code == 200
+            answer = post(http, "two")
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+            assert "retry-after" in answer.headers
+            eventually(lambda: images(fake) == ["https://img.example.com/one.jpg"])
+            assert dispatch.stop() == 0

@@ -37,7 +37,7 @@ GROUPS = {
     "receipts": ["list", "show", "replay"],
     "purges": ["list", "show", "retry", "drop"],
     "assets": ["show"],
-    "db": ["upgrade"],
+    "db": ["copy", "upgrade"],
 }
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 
 import pytest
 from support.commands import NOW, Relay
+from support.postgres import fresh_schema
 
 from service.domain.holds import Hold, HoldKind
 from service.store.board import Board
+from service.store.engine import Engine
 
 URL = "https://img.example.com/products/lamp.jpg"
 
@@ -136,3 +139,37 @@ def test_where_there_is_no_store_yet(relay: Relay, command: list[str]) -> None:
 def test_a_file_that_is_no_database(relay: Relay) -> None:
     (relay.folder / "relay.db").write_bytes(b"this is not a database, whatever its name says" * 100)
     assert "relay.db" in relay.fails("receipts", "list")
+
+
+def test_a_store_is_copied_into_the_configured_postgresql(relay: Relay) -> None:
+    relay.take(relay.signed("https://img.example.com/products/1.jpg"))
+    with fresh_schema() as store:
+        done = relay.run("db", "copy", "sqlite:///relay.db", environ={"RELAY_STORE": store})
+        assert (done.code, done.err) == (0, "")
+        assert {"receipts: 1", "purges: 2", "assets: 1"} <= set(done.out.splitlines())
+        assert done.out.splitlines()[-1] == f"{store} has all of sqlite:///relay.db"
+        listed = relay.run("receipts", "list", "--json", environ={"RELAY_STORE": store}).json
+        assert [one["status"] for one in listed] == ["accepted"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "store", "problem"),
+    [
+        (["sqlite:///relay.db"], None, "the configured store is sqlite:///relay.db: set it to postgresql://… first"),
+        (["sqlite:///no.db"], "postgresql://db/relay", "there is no store sqlite:///no.db"),
+        (["relay.db"], "postgresql://db/relay", "SOURCE must be sqlite:///PATH"),
+    ],
+)
+def test_what_cannot_be_copied(relay: Relay, arguments: list[str], store: str | None, problem: str) -> None:
+    relay.run("db", "upgrade")
+    relay.environ = {} if store is None else {"RELAY_STORE": store}
+    assert relay.fails("db", "copy", *arguments).startswith(problem)
+
+
+def test_a_store_that_a_relay_runs_on_is_not_copied(relay: Relay) -> None:
+    async def beside(engine: Engine) -> str:
+        assert await engine.lanes("relay", 0).own(["shop"])
+        return await asyncio.to_thread(relay.fails, "db", "copy", "sqlite:///relay.db")
+
+    relay.environ = {"RELAY_STORE": "postgresql://127.0.0.1:1/relay"}
+    assert relay.store(beside) == "a relay runs on relay.db: stop it first"

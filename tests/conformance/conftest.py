@@ -1,9 +1,8 @@
-"""Every store test runs on every database there is; today that is SQLite."""
+"""Every store test runs on every database there is."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -11,10 +10,9 @@ from service.store import open_store
 from service.store.engine import Engine
 
 
-@pytest.fixture(params=["sqlite"])
-async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Engine]:
+@pytest.fixture
+async def engine(store_url: str) -> AsyncIterator[Engine]:
     """An empty store."""
-    urls = {"sqlite": f"sqlite:///{tmp_path / 'relay.db'}"}
-    opened = await open_store(urls[request.param])
+    opened = await open_store(store_url)
     yield opened
     await opened.close()

@@ -266,8 +266,8 @@ async def test_an_older_receipt_does_not_bring_its_address_back(engine: Engine) 
 async def test_what_a_dead_process_had_claimed_is_put_back(engine: Engine) -> None:
     new, _ = await taken(engine)
     await claimed(engine)
-    assert await Lookups(engine).recover() == 1
-    assert await Lookups(engine).recover() == 0
+    assert await Lookups(engine).recover("cms") == 1
+    assert await Lookups(engine).recover("cms") == 0
     await resolved(engine, await claimed(engine))
     assert await images(engine, new) == [PICTURE]
 
@@ -275,7 +275,7 @@ async def test_what_a_dead_process_had_claimed_is_put_back(engine: Engine) -> No
 async def test_what_was_put_back_resolves_nothing(engine: Engine) -> None:
     await taken(engine)
     lookup = await claimed(engine)
-    await Lookups(engine).recover()
+    await Lookups(engine).recover("cms")
     assert await resolved(engine, lookup) == Resolved(0, (), more=False)
 
 

@@ -26,7 +26,7 @@ async def test_an_empty_queue_has_nothing(engine: Engine) -> None:
     assert await queue.projects() == []
     assert await queue.next_due_at("shop") is None
     assert await queue.claim("shop", "w", NOW, 8) == []
-    assert await queue.recover() == 0
+    assert await queue.recover("shop") == 0
 
 
 async def test_a_claim_takes_what_is_due_oldest_first(engine: Engine) -> None:
@@ -187,7 +187,7 @@ async def test_what_is_put_back_merges_with_what_waits(
         case "release":
             await Queue(engine).release([first])
         case _:
-            assert await Queue(engine).recover() == 1
+            assert await Queue(engine).recover("shop") == 1
     kept, lost = (first, second) if survivor == "first" else (second, first)
     assert await states(engine) == {kept.id: PurgeState.PENDING, lost.id: PurgeState.SUPERSEDED}
     assert (await stored(engine, lost)).superseded_by == kept.id
@@ -249,8 +249,8 @@ async def test_a_release_leaves_no_trace(engine: Engine) -> None:
 async def test_a_recovered_purge_counts_the_call_that_may_have_been_made(engine: Engine) -> None:
     await asked(engine, *(wanted(image(number)) for number in range(3)))
     await claimed(engine, limit=2)
-    assert await Queue(engine).recover() == 2
-    assert await Queue(engine).recover() == 0
+    assert await Queue(engine).recover("shop") == 2
+    assert await Queue(engine).recover("shop") == 0
     assert sorted(purge.attempts for purge in await claimed(engine)) == [1, 2, 2]
 
 

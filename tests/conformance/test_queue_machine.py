@@ -149,7 +149,7 @@ class Webhooks(RuleBasedStateMachine):
         if reopen:
             self.run(self.engine.close())
             self.engine = self.run(open_store(self.url))
-        assert self.run(Queue(self.engine).recover()) == len(self.in_call)
+        assert self.run(Queue(self.engine).recover("shop")) == len(self.in_call)
         self.in_call.clear()
 
     @rule(image=IMAGES)

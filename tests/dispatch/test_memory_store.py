@@ -172,7 +172,7 @@ async def test_one_put_back_while_a_newer_one_waits(
     elif how == "release":
         await store.queue.release([purge])
     else:
-        assert await store.queue.recover() == 1
+        assert await store.queue.recover("shop") == 1
     ids = {"first": purge.id, "second": newer}
     living = await store.get(ids.pop(survivor))
     (ended,) = [await store.get(other) for other in ids.values()]
@@ -194,7 +194,7 @@ async def test_recovered_is_due_again_and_counts_its_attempt(store: Store) -> No
     purge_id = await store.add("/a", ago=2)
     before = await store.get(purge_id)
     await claimed(store)
-    assert [await store.queue.recover(), await store.queue.recover()] == [1, 0]
+    assert [await store.queue.recover("shop"), await store.queue.recover("shop")] == [1, 0]
     after = await store.get(purge_id)
     assert (after.state, after.due_at, after.attempts) == (PurgeState.PENDING, before.due_at, 1)
 

@@ -232,7 +232,7 @@ def test_stop_cuts_a_call_that_hangs_short_and_leaves_it_to_the_next_start(logs:
     simulate(main)
     sent = [entry for entry in logs if entry["event"] == "purge.sent"]
     assert [entry["outcome"] for entry in sent] == ["cancelled", "done"]
-    assert [entry["recovered"] for entry in logs if entry["event"] == "dispatch.leading"] == [0, 3]
+    assert [entry["recovered"] for entry in logs if entry["event"] == "dispatch.lane"] == [0, 3]
 
 
 def test_stop_while_halving_gives_back_what_was_not_called_for() -> None:

@@ -77,7 +77,7 @@ class Relay:
             random=lambda: 0.01,
             settings=Dispatch(),
             projects=PROJECTS,
-            lead=self.engine.try_lead,
+            lanes=self.engine.lanes("test:1", 30),
             worker="test:1",
         )
         task = asyncio.create_task(dispatcher.run())

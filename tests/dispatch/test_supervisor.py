@@ -72,7 +72,7 @@ def test_a_lock_that_cannot_be_asked_for_is_asked_for_again(logs: Logs) -> None:
             await until(lambda: done(bench, 1), 5)
 
     simulate(main)
-    assert [entry["event"] for entry in logs].count("dispatch.crashed") == 2
+    assert [entry["event"] for entry in logs].count("dispatch.watch_crashed") == 2
 
 
 def test_a_store_that_is_away_at_the_start_is_waited_for() -> None:

@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from service.settings.addresses import api_url_problem, base_url_problem, is_loopback, is_plain_http, sqlite_path
+from service.settings.addresses import (
+    api_url_problem,
+    base_url_problem,
+    is_loopback,
+    is_plain_http,
+    is_postgres,
+    shown_store,
+    sqlite_path,
+    store_password,
+)
 
 
 @pytest.mark.parametrize(
@@ -20,6 +29,31 @@ def test_the_database_file(store: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("store", "shown", "password"),
+    [
+        (
+            "postgresql://u:hunter2@db:5432/relay?sslmode=require",
+            "postgresql://u:***@db:5432/relay?sslmode=require",
+            "hunter2",
+        ),
+        ("postgres://u:p%40ss@[::1]/relay", "postgres://u:***@[::1]/relay", "p%40ss"),
+        ("postgresql://u@db/relay", "postgresql://u@db/relay", None),
+        ("postgresql:///relay?host=/run/postgresql", "postgresql:///relay?host=/run/postgresql", None),
+    ],
+)
+def test_a_database_s_password_is_not_shown(store: str, shown: str, password: str | None) -> None:
+    assert is_postgres(store)
+    assert (shown_store(store), store_password(store)) == (shown, password)
+
+
+def test_what_is_no_postgresql_database() -> None:
+    assert not is_postgres("sqlite:///relay.db")
+    assert (shown_store("sqlite:///relay.db"), store_password("sqlite:///relay.db")) == ("sqlite:///relay.db", None)
+    with pytest.raises(ValueError, match="must name the database"):
+        is_postgres("postgresql://u:hunter2@db")
+
+
+@pytest.mark.parametrize(
     ("store", "message"),
     [
         ("", "must be sqlite:///PATH"),
@@ -29,7 +63,7 @@ def test_the_database_file(store: str, path: str) -> None:
         ("mysql://db", "must be sqlite:///PATH"),
         ("sqlite:///:memory:", "must name a file"),
         ("sqlite:///relay.db?mode=memory", "must name a file"),
-        ("postgres://u:hunter2@db/relay", "PostgreSQL is not in this release yet"),
+        ("postgresql:u:hunter2@db/relay", "must be sqlite:///PATH"),
     ],
 )
 def test_no_database_file(store: str, message: str) -> None:

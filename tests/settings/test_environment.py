@@ -88,7 +88,7 @@ def test_values_of_the_environment_are_taken_as_they_are(folder: Path, accept: C
         ("RELAY_PORT", "http", "RELAY_PORT: must be a whole number from 0 to 65535, not 'http'"),
         ("RELAY_LOG", "jsn", "RELAY_LOG: must be one of console, json, not 'jsn', did you mean 'json'?"),
         ("RELAY_VERCEL_API", "api.vercel.com", "RELAY_VERCEL_API: must be an http or https URL, such as https://hooks.example.com"),
-        ("RELAY_STORE", "postgresql://db/relay", "RELAY_STORE: PostgreSQL is not in this release yet: use sqlite:///relay.db"),
+        ("RELAY_STORE", "mysql://db/relay", "RELAY_STORE: must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE"),
         ("RELAY_HOST", "\udcff", "RELAY_HOST: holds a control character or something that is not UTF-8"),
         (
             "RELAY_VAULT_KEYS",

@@ -22,7 +22,7 @@ LONG = "a-fake-secret-of-good-length"
 
 UNSET_SECRET = "the environment variable NOT_SET is not set: set it, or mount the secret and write {file: PATH}"
 HTTP_URL = "must be an http or https URL, such as https://hooks.example.com"
-SQLITE = "must be sqlite:///PATH, such as sqlite:///relay.db or sqlite:////var/lib/relay/relay.db"
+SQLITE = "must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE"
 TAB = "this line begins with a tab, YAML indents with spaces"
 SHORT = "is shorter than 16 characters: easier to guess than it should be"
 
@@ -104,8 +104,8 @@ CMS = SHOP + "  cms:\n    provider: contentful\n"
             "1: store: must name a file: what is stored has to survive a restart (no :memory:, no ? and no #)",
         ),
         (
-            "store: postgresql://u:hunter2@db/relay",
-            "1: store: PostgreSQL is not in this release yet: use sqlite:///relay.db",
+            "store: postgresql://u:hunter2@db",
+            "1: store: must name the database: postgresql://USER:PASSWORD@HOST/DATABASE",
         ),
         (
             "vercel_api: http://api.example.com",

@@ -25,8 +25,8 @@ async def test_a_sqlite_url_is_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("postgresql://relay:fake@db/relay", "PostgreSQL is not in this release yet"),
-        ("postgres://relay:fake@db/relay", "PostgreSQL is not in this release yet"),
+        ("postgresql://relay:fake@127.0.0.1:1/relay", r"the store at 127\.0\.0\.1/relay: .*refused"),
+        ("postgres://relay:fake@127.0.0.1:1/relay", r"the store at 127\.0\.0\.1/relay: .*refused"),
         ("mysql://db/relay", "must be sqlite:///PATH"),
         ("sqlite:///:memory:", "has to survive a restart"),
         ("", "must be sqlite:///PATH"),

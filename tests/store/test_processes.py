@@ -10,20 +10,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from service.store import open_store
 from service.store.inbox import Inbox
 from service.store.migrate import migrations
 from service.store.purges import Purges
 from service.store.queue import Queue
-from service.store.sqlite import SqliteEngine
 
 OPEN = """
-import asyncio, sys
+import asyncio, os, sys
 from service.store import open_store
 
 async def main():
     sys.stdin.readline()
     engine = await open_store(sys.argv[1])
-    print(len(engine.applied), engine.try_lead(), flush=True)
+    print(len(engine.applied), sorted(await engine.lanes(str(os.getpid()), 60).own(["shop"])), flush=True)
     sys.stdin.readline()
     await engine.close()
 
@@ -33,6 +33,7 @@ asyncio.run(main())
 LOAD = """
 import asyncio, sys
 from support.stored import Rules, claimed, event, receipt
+from service.store import open_store
 from service.store import open_store
 from service.store.inbox import Inbox
 
@@ -88,25 +89,25 @@ def heard(process: subprocess.Popen[str]) -> str:
     return line.strip()
 
 
-def test_processes_that_start_at_once_all_open_a_new_store_and_one_leads(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'relay.db'}"
+def test_processes_that_start_at_once_all_open_a_new_store_and_one_leads(store_url: str) -> None:
+    url = store_url
     with python(OPEN, url) as one, python(OPEN, url) as two, python(OPEN, url) as three:
         processes = (one, two, three)
         for process in processes:
             say(process)
         answers = sorted(heard(process).split() for process in processes)
-        assert [applied for applied, _ in answers] == ["0", "0", str(len(migrations("sqlite")))]
-        assert sorted(leads for _, leads in answers) == ["False", "False", "True"]
+        everything = str(len(migrations(store_url.partition(":")[0].replace("postgresql", "postgres"))))
+        assert [applied for applied, _ in answers] == ["0", "0", everything]
+        assert sorted(leads for _, leads in answers) == ["['shop']", "[]", "[]"]
         for process in processes:
             say(process)
             assert process.wait(10) == 0
 
 
-async def test_a_writer_that_is_killed_in_mid_load_has_stored_all_it_acknowledged(tmp_path: Path) -> None:
-    path = tmp_path / "relay.db"
+async def test_a_writer_that_is_killed_in_mid_load_has_stored_all_it_acknowledged(store_url: str) -> None:
     acked: dict[str, str] = {}
     for enough in (60, 150):
-        with python(LOAD, f"sqlite:///{path}") as process:
+        with python(LOAD, store_url) as process:
             for _ in range(enough):
                 receipt_id, image = heard(process).split()
                 acked[receipt_id] = image
@@ -114,9 +115,9 @@ async def test_a_writer_that_is_killed_in_mid_load_has_stored_all_it_acknowledge
             assert process.stdout is not None
             # Not `communicate`, which passes over what `readline` has buffered and so begins in mid-line.
             acked |= dict(line.split() for line in process.stdout if line.endswith(".png\n"))
-    engine = await SqliteEngine.open(path)
+    engine = await open_store(store_url)
     queue = Queue(engine)
-    await queue.recover()
+    await queue.recover("shop")
     received = {receipt.id for receipt in await Inbox(engine).list(limit=100_000)}
     waiting = {purge.src_image for purge in await Purges(engine).list(state="pending", limit=100_000)}
     assert set(acked) <= received

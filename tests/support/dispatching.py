@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from service.dispatch.credentials import Credentials
-from service.dispatch.ports import Caller, Opener
+from service.dispatch.ports import Caller, Lanes, Opener
 from service.dispatch.resolving import Resolving
 from service.dispatch.supervisor import Dispatcher
 from service.domain.batches import Batch
@@ -21,6 +21,7 @@ from service.domain.outcomes import Outcome, OutcomeKind
 from service.domain.purges import Purge
 from service.domain.secret import Secret
 from service.settings.model import Dispatch, Project
+from service.store.lanes import LockedLanes
 from support.memory_lookups import MemoryLookups, PlainAsking, ScriptedApi
 from support.memory_store import MemoryBoard, MemoryQueue, MemoryTokens
 from support.virtual_time import START, clock
@@ -111,6 +112,7 @@ class Bench:
         settings: Dispatch | None = None,
         caller: Caller | None = None,
         lead: Callable[[], bool] = lambda: True,
+        lanes: Lanes | None = None,
         seed: int = 2026,
         configured: dict[str, Project] | None = None,
         looking_up: Mapping[str, PlainAsking] | None = None,
@@ -145,7 +147,7 @@ class Bench:
             random=self.random.random,
             settings=settings or Dispatch(),
             projects=self.projects,
-            lead=lead,
+            lanes=lanes or LockedLanes(lead),
             worker="test:1",
             resolving=None if looking_up is None else resolving,
         )

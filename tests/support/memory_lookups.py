@@ -64,9 +64,9 @@ class MemoryLookups(Trouble):
 
     # -- the port
 
-    async def recover(self) -> int:
+    async def recover(self, source: str) -> int:
         self.check("recover")
-        claimed = [one for one in self.rows.values() if one.state is LookupState.CLAIMED]
+        claimed = [one for one in self.rows.values() if one.state is LookupState.CLAIMED and one.source == source]
         for one in claimed:
             self.rows[one.id] = replace(one, state=LookupState.PENDING)
         return len(claimed)

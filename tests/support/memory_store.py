@@ -88,9 +88,9 @@ class MemoryQueue(Trouble):
 
     # -- the port
 
-    async def recover(self) -> int:
+    async def recover(self, project: str) -> int:
         self.check("recover")
-        claimed = self._of(PurgeState.CLAIMED)
+        claimed = [purge for purge in self._of(PurgeState.CLAIMED) if purge.project == project]
         for purge in claimed:
             self._put_back(_as_it_was(purge), purge.due_at)
         return len(claimed)

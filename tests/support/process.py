@@ -110,7 +110,9 @@ def relay(cwd: Path, *arguments: str, environ: Mapping[str, str] | None = None) 
         yield process.listening()
 
 
-def write_config(folder: Path, vercel: str, *, sources: str = "", projects: str = "", more: str = "") -> Path:
+def write_config(
+    folder: Path, vercel: str, *, sources: str = "", projects: str = "", more: str = "", fed: str = "[shop]"
+) -> Path:
     """A relay.yaml whose source `hook` takes Standard Webhooks and settles at once."""
     sources = sources or textwrap.dedent(
         f"""\
@@ -118,7 +120,7 @@ def write_config(folder: Path, vercel: str, *, sources: str = "", projects: str 
           provider: standard-webhooks
           secrets: [whsec_{SECRET_BASE64}]
           settle: 0
-          projects: [shop]
+          projects: {fed}
           rules: [{{src_images: ["{{{{ url }}}}"]}}]
         """
     )

@@ -126,7 +126,7 @@ ORDER BY due_at, id LIMIT 1;
 -- name: put_back!
 UPDATE purges SET state = 'pending', due_at = :due_at, last_error = :last_error, claimed_by = NULL,
                   failing_since = :failing_since, finished_at = NULL, events = events + :events
-WHERE id = :id AND state = :was;
+WHERE id = :id AND state = :was AND attempts = :attempts;
 
 -- name: merge_into_pending!
 -- The heir of a purge that is backing off backs off in its place.
@@ -145,12 +145,12 @@ WHERE project = :project AND src_image = :src_image AND state = 'pending';
 -- name: finish_purge!
 UPDATE purges SET state = :state, finished_at = :now, last_error = :last_error, superseded_by = :superseded_by,
                   claimed_by = NULL
-WHERE id = :id AND state = :was;
+WHERE id = :id AND state = :was AND attempts = :attempts;
 
 -- name: claimed_purges
 SELECT id, project, action, src_image, deadline, state, due_at, created_at, failing_since, finished_at, attempts, events,
        last_error, superseded_by
-FROM purges WHERE state = 'claimed';
+FROM purges WHERE project = :project AND state = 'claimed';
 
 -- name: insert_attempt!
 INSERT INTO attempts (purge_id, call_id, at, images, status, outcome, reason, duration_ms)

@@ -53,7 +53,7 @@ RETURNING id, source, environment, asset_id, url, state, due_at, created_at, cha
 -- name: claimed_lookups
 SELECT id, source, environment, asset_id, url, state, due_at, created_at, changed_at, failing_since, finished_at,
        attempts, last_error, superseded_by
-FROM lookups WHERE state = 'claimed';
+FROM lookups WHERE source = :source AND state = 'claimed';
 
 -- name: lookup_state$
 SELECT state FROM lookups WHERE id = :id;

@@ -1,0 +1,310 @@
+"""PostgreSQL: the same group commits as on SQLite, and any number of processes beside each other.
+
+Every transaction is self-contained (no prepared statements, no session settings, no session locks), so that PgBouncer
+may stand between in transaction mode: https://www.pgbouncer.org/features.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import errors
+from psycopg.abc import Buffer
+from psycopg.rows import RowMaker
+from psycopg.types.string import StrDumper
+
+from service.domain.errors import StoreUnavailable
+from service.store.engine import Tx, load_statements
+from service.store.group_writer import GroupWriter, WriterStats
+from service.store.lanes import LeasedLanes
+from service.store.migrate import outdated
+from service.store.postgres_schema import missing_migrations, upgrade_postgres
+from service.store.postgres_wakes import Listener, notify
+
+T = TypeVar("T")
+
+_READERS = 2
+_CONNECT_SECONDS = 5
+# On whatever the server's own default is: https://www.postgresql.org/docs/current/runtime-config-wal.html
+_BEGIN = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout = '5s'"
+_BEGIN_READING = "BEGIN READ ONLY; SET LOCAL statement_timeout = '10s'"
+
+# What a statement of ours can do wrong by itself; every other error is the server's, the network's or a lock's.
+_OF_THE_JOB = (psycopg.IntegrityError, psycopg.DataError, psycopg.ProgrammingError, psycopg.NotSupportedError)
+# A unique violation is one that a look beforehand would have found, had the other transaction been over.
+_IN_THE_WAY = (errors.DeadlockDetected, errors.SerializationFailure, errors.UniqueViolation)
+
+_LOCK = "SELECT pg_advisory_xact_lock(%s)"
+_SAME_IMAGE = re.compile(r"((?:[a-z]+\.)?src_image) = ((?:[a-z]+\.)?src_image|%\(src_image\)s)")
+
+
+class Row(tuple[Any, ...]):
+    """A row that answers to column names as well as to positions, as SQLite's do."""
+
+    __slots__ = ()
+    names: Mapping[str, int]
+
+    def __getitem__(self, key: Any) -> Any:
+        return super().__getitem__(self.names[key] if isinstance(key, str) else key)
+
+    def keys(self) -> Iterator[str]:
+        """The columns' names, in order."""
+        return iter(self.names)
+
+
+def _named_rows(cursor: psycopg.Cursor[Any]) -> RowMaker[Row]:
+    return _row_class(tuple(column.name for column in cursor.description or ()))
+
+
+@lru_cache(maxsize=256)
+def _row_class(names: tuple[str, ...]) -> type[Row]:
+    """A class a shape of result: the names belong to all of its rows."""
+    return cast(type[Row], type("Row", (Row,), {"__slots__": (), "names": {name: at for at, name in enumerate(names)}}))
+
+
+class _TextDumper(StrDumper):
+    """PostgreSQL's text holds no NUL: where a sender put one into a path or a name, its symbol takes the place."""
+
+    def dump(self, obj: str) -> Buffer | None:
+        return super().dump(obj.replace("\0", "\u2400") if "\0" in obj else obj)
+
+
+class PostgresTx(Tx):
+    """A transaction among those of other processes."""
+
+    __slots__ = ()
+
+    def lock(self, *names: str) -> None:
+        digest = sha256("\0".join(names).encode(errors="surrogatepass")).digest()
+        self._cursor.execute(_LOCK, [int.from_bytes(digest[:8], signed=True)])
+
+    def announce(self, project: str) -> None:
+        notify(self._cursor, project)
+
+
+class Server:
+    """Where the database is; its URL's password is shown nowhere."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        parts = urlsplit(url)
+        self.shown = f"{parts.hostname or 'the local socket'}{parts.path}"
+
+    def connect(self) -> psycopg.Connection[Row]:
+        """A new connection in autocommit mode; raises psycopg.Error."""
+        connection = psycopg.connect(
+            self._url,
+            autocommit=True,
+            prepare_threshold=None,
+            connect_timeout=_CONNECT_SECONDS,
+            cursor_factory=psycopg.ClientCursor,
+            row_factory=_named_rows,
+            application_name="vercel-image-relay",
+        )
+        connection.adapters.register_dumper(str, _TextDumper)
+        return connection
+
+
+class _Writer:
+    """The writing thread's connection: opened anew after whatever ended it."""
+
+    def __init__(self, server: Server, statements: Mapping[str, str]) -> None:
+        self._server = server
+        self._statements = statements
+        self._connection: psycopg.Connection[Row] | None = None
+
+    def prepare(self, *, upgrade: bool) -> Sequence[str]:
+        """Connect, and bring the database up to date; the names of the migrations that took."""
+        self._connection = self._server.connect()
+        if upgrade:
+            return upgrade_postgres(self._connection)
+        if missing := missing_migrations(self._connection):
+            raise outdated(missing)
+        return ()
+
+    def begin(self) -> PostgresTx:
+        connection = self._connection
+        if connection is not None:
+            try:
+                connection.execute(_BEGIN)
+                return PostgresTx(self._statements, connection)
+            except psycopg.OperationalError:  # the server was restarted or gave way to another since the last one
+                self.drop()
+        self._connection = connection = self._server.connect()
+        connection.execute(_BEGIN)
+        return PostgresTx(self._statements, connection)
+
+    def commit(self) -> None:
+        assert self._connection is not None, "a transaction has been begun"
+        self._connection.execute("COMMIT")
+
+    def roll_back(self) -> None:
+        try:
+            if self._connection is not None:
+                self._connection.rollback()
+        except psycopg.Error:
+            self.drop()
+
+    def drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error):
+                connection.close()
+
+    def of_the_job(self, error: Exception) -> bool:
+        return not isinstance(error, psycopg.Error) or isinstance(error, _OF_THE_JOB)
+
+    def in_the_way(self, error: Exception, /) -> bool:
+        return isinstance(error, _IN_THE_WAY)
+
+    def trouble(self, error: Exception) -> StoreUnavailable:
+        return StoreUnavailable(f"the store at {self._server.shown} cannot commit: {_told(error)}")
+
+
+class PostgresEngine:
+    """An open PostgreSQL database. Create with `open`; every method is for the loop that opened it.
+
+    `applied` holds the names of the migrations that opening it applied.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.applied: Sequence[str] = ()
+        self._server = Server(url)
+        self._statements = _by_digest(load_statements("postgres", "psycopg"))
+        self._connection = _Writer(self._server, self._statements)
+        self._writer = GroupWriter(self._connection, "relay-store-write")
+        self._loop = asyncio.get_running_loop()
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="relay-store-read")
+        self._reader = threading.local()
+        self._reading: set[psycopg.Connection[Row]] = set()
+        self._listener: Listener | None = None
+        self._closed = False
+
+    @property
+    def stats(self) -> WriterStats:
+        """How well commits are shared."""
+        return self._writer.stats
+
+    @classmethod
+    async def open(cls, url: str, *, upgrade: bool = True) -> PostgresEngine:
+        """Open and upgrade as needed; raises StoreUnavailable with the place and the remedy.
+
+        Without `upgrade` nothing is changed, and a database that is not up to date is refused.
+        """
+        engine = cls(url)
+        try:
+            await engine._loop.run_in_executor(engine._readers, engine._prepare, upgrade)
+        except BaseException:
+            engine._readers.shutdown()
+            engine._connection.drop()
+            raise
+        engine._writer.start()
+        return engine
+
+    def _prepare(self, upgrade: bool) -> None:
+        try:
+            self.applied = self._connection.prepare(upgrade=upgrade)
+        except psycopg.Error as error:
+            raise StoreUnavailable(
+                f"cannot open the store at {self._server.shown}: {_told(error)}; check that the server runs, that "
+                "the database exists, and that its user may create tables in it"
+            ) from None
+
+    async def write(self, job: Callable[[Tx], T]) -> T:
+        """Run a job in a transaction that it may share with others, and return once that is on disk."""
+        if self._closed:
+            raise _closed()
+        return await self._writer.write(job)
+
+    async def read(self, job: Callable[[Tx], T]) -> T:
+        """Run a reading job on what is committed."""
+        if self._closed:
+            raise _closed()
+        return await self._loop.run_in_executor(self._readers, self._read, job)
+
+    def _read(self, job: Callable[[Tx], T]) -> T:
+        try:
+            connection = self._begin_reading()
+            try:
+                return job(PostgresTx(self._statements, connection))
+            finally:
+                connection.rollback()
+        except psycopg.Error as error:
+            self._drop_reader()
+            raise StoreUnavailable(f"the store at {self._server.shown} cannot be read: {_told(error)}") from None
+
+    def _begin_reading(self) -> psycopg.Connection[Row]:
+        connection: psycopg.Connection[Row] | None = getattr(self._reader, "connection", None)
+        if connection is not None:
+            try:
+                connection.execute(_BEGIN_READING)
+                return connection
+            except psycopg.OperationalError:
+                self._drop_reader()
+        connection = self._reader.connection = self._server.connect()
+        self._reading.add(connection)
+        connection.execute(_BEGIN_READING)
+        return connection
+
+    def _drop_reader(self) -> None:
+        connection: psycopg.Connection[Row] | None = getattr(self._reader, "connection", None)
+        if connection is not None:
+            self._reader.connection = None
+            self._reading.discard(connection)
+            with suppress(psycopg.Error):
+                connection.close()
+
+    def listen(self, heard: Callable[[str], None], /) -> None:
+        """Hear of what other processes take in; for the loop's own life."""
+        self._listener = Listener(self._server.connect, heard)
+        self._listener.start()
+
+    def lanes(self, worker: str, seconds: float, /) -> LeasedLanes:
+        """Lanes leased for `seconds`, among all processes on this database."""
+        return LeasedLanes(self, worker, seconds, self._loop.time)
+
+    async def close(self) -> None:
+        """Finish what waits, then let go of the database."""
+        if self._closed:
+            return
+        self._closed = True
+        self._writer.finish()
+        await self._loop.run_in_executor(None, self._shut)
+
+    def _shut(self) -> None:
+        self._writer.join()
+        if self._listener is not None:
+            self._listener.end()
+        self._readers.shutdown()
+        for connection in self._reading:
+            connection.close()
+        self._connection.drop()
+
+
+def _by_digest(statements: Mapping[str, str]) -> Mapping[str, str]:
+    """The statements with source images compared by the digests that the indexes are over."""
+    return {
+        name: _SAME_IMAGE.sub(r"image_key(\1) = image_key(\2)", sql).replace(
+            "(project, src_image, action)", "(project, image_key(src_image), action)"
+        )
+        for name, sql in statements.items()
+    }
+
+
+def _told(error: Exception) -> str:
+    """The first line of what the server said: the others quote the statement, which holds what senders sent."""
+    return str(error).partition("\n")[0].strip() or type(error).__name__
+
+
+def _closed() -> StoreUnavailable:
+    return StoreUnavailable("the store is closed")

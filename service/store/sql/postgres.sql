@@ -1,0 +1,47 @@
+-- Where PostgreSQL's spelling differs from SQLite's.
+
+-- name: claim
+-- Looks no further than the first thousand that are due: a call's worth of this action and deadline is among them, or
+-- what there is goes out now and the rest with the next. What another process is just claiming is passed over.
+UPDATE purges SET state = 'claimed', claimed_by = :worker, attempts = attempts + 1
+WHERE id IN (
+    SELECT id FROM purges
+    WHERE id IN (
+        SELECT id FROM (
+            SELECT id, action, deadline FROM purges AS p
+            WHERE project = :project AND state = 'pending' AND due_at <= :now
+              AND NOT EXISTS (SELECT 1 FROM purges AS c
+                              WHERE c.project = p.project AND c.src_image = p.src_image AND c.state = 'claimed')
+            ORDER BY due_at, id LIMIT 1000) AS due
+        WHERE action = :action AND deadline = :deadline LIMIT :limit)
+      AND state = 'pending'
+    FOR UPDATE SKIP LOCKED)
+RETURNING id, project, action, src_image, deadline, state, due_at, created_at, failing_since, finished_at, attempts, events,
+          last_error, superseded_by;
+
+-- Leases. The database's clock alone counts: the processes' own may differ.
+
+-- name: join_workers!
+INSERT INTO lanes (project, worker, until)
+VALUES (:name, :worker, (extract(epoch FROM clock_timestamp()) * 1000)::bigint + :lease)
+ON CONFLICT (project) DO UPDATE SET until = excluded.until;
+
+-- name: count_workers$
+SELECT COUNT(*) FROM lanes
+WHERE project LIKE '@%%' AND until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
+
+-- name: renew_lanes
+-- A lease that has ended is not renewed: in the meantime another process may have had it.
+UPDATE lanes SET until = (extract(epoch FROM clock_timestamp()) * 1000)::bigint + :lease
+WHERE worker = :worker AND project NOT LIKE '@%%' AND until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+RETURNING project;
+
+-- name: take_lane^
+INSERT INTO lanes (project, worker, until)
+VALUES (:project, :worker, (extract(epoch FROM clock_timestamp()) * 1000)::bigint + :lease)
+ON CONFLICT (project) DO UPDATE SET worker = excluded.worker, until = excluded.until
+WHERE lanes.until <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+RETURNING project;
+
+-- name: leave_lane!
+DELETE FROM lanes WHERE project = :project AND worker = :worker;
