@@ -6,11 +6,9 @@ may stand between in transaction mode: https://www.pgbouncer.org/features.html
 
 from __future__ import annotations
 
-import asyncio
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
@@ -25,15 +23,14 @@ from psycopg.types.string import StrDumper
 
 from service.domain.errors import StoreUnavailable
 from service.store.engine import Tx, load_statements
-from service.store.group_writer import GroupWriter, WriterStats
 from service.store.lanes import LeasedLanes
 from service.store.migrate import outdated
 from service.store.postgres_schema import missing_migrations, upgrade_postgres
 from service.store.postgres_wakes import Listener, notify
+from service.store.threaded import ThreadedEngine
 
 T = TypeVar("T")
 
-_READERS = 2
 _CONNECT_SECONDS = 5
 # On whatever the server's own default is: https://www.postgresql.org/docs/current/runtime-config-wal.html
 _BEGIN = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout = '5s'"
@@ -171,29 +168,17 @@ class _Writer:
         return StoreUnavailable(f"the store at {self._server.shown} cannot commit: {_told(error)}")
 
 
-class PostgresEngine:
-    """An open PostgreSQL database. Create with `open`; every method is for the loop that opened it.
-
-    `applied` holds the names of the migrations that opening it applied.
-    """
+class PostgresEngine(ThreadedEngine):
+    """An open PostgreSQL database. Create with `open`."""
 
     def __init__(self, url: str) -> None:
-        self.applied: Sequence[str] = ()
         self._server = Server(url)
         self._statements = _by_digest(load_statements("postgres", "psycopg"))
-        self._connection = _Writer(self._server, self._statements)
-        self._writer = GroupWriter(self._connection, "relay-store-write")
-        self._loop = asyncio.get_running_loop()
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="relay-store-read")
+        self._database = _Writer(self._server, self._statements)
+        super().__init__(self._database)
         self._reader = threading.local()
         self._reading: set[psycopg.Connection[Row]] = set()
         self._listener: Listener | None = None
-        self._closed = False
-
-    @property
-    def stats(self) -> WriterStats:
-        """How well commits are shared."""
-        return self._writer.stats
 
     @classmethod
     async def open(cls, url: str, *, upgrade: bool = True) -> PostgresEngine:
@@ -201,36 +186,16 @@ class PostgresEngine:
 
         Without `upgrade` nothing is changed, and a database that is not up to date is refused.
         """
-        engine = cls(url)
-        try:
-            await engine._loop.run_in_executor(engine._readers, engine._prepare, upgrade)
-        except BaseException:
-            engine._readers.shutdown()
-            engine._connection.drop()
-            raise
-        engine._writer.start()
-        return engine
+        return await cls(url).opened(upgrade=upgrade)
 
     def _prepare(self, upgrade: bool) -> None:
         try:
-            self.applied = self._connection.prepare(upgrade=upgrade)
+            self.applied = self._database.prepare(upgrade=upgrade)
         except psycopg.Error as error:
             raise StoreUnavailable(
                 f"cannot open the store at {self._server.shown}: {_told(error)}; check that the server runs, that "
                 "the database exists, and that its user may create tables in it"
             ) from None
-
-    async def write(self, job: Callable[[Tx], T]) -> T:
-        """Run a job in a transaction that it may share with others, and return once that is on disk."""
-        if self._closed:
-            raise _closed()
-        return await self._writer.write(job)
-
-    async def read(self, job: Callable[[Tx], T]) -> T:
-        """Run a reading job on what is committed."""
-        if self._closed:
-            raise _closed()
-        return await self._loop.run_in_executor(self._readers, self._read, job)
 
     def _read(self, job: Callable[[Tx], T]) -> T:
         try:
@@ -273,22 +238,11 @@ class PostgresEngine:
         """Lanes leased for `seconds`, among all processes on this database."""
         return LeasedLanes(self, worker, seconds, self._loop.time)
 
-    async def close(self) -> None:
-        """Finish what waits, then let go of the database."""
-        if self._closed:
-            return
-        self._closed = True
-        self._writer.finish()
-        await self._loop.run_in_executor(None, self._shut)
-
-    def _shut(self) -> None:
-        self._writer.join()
+    def _let_go(self) -> None:
         if self._listener is not None:
             self._listener.end()
-        self._readers.shutdown()
         for connection in self._reading:
             connection.close()
-        self._connection.drop()
 
 
 def _by_digest(statements: Mapping[str, str]) -> Mapping[str, str]:
@@ -304,7 +258,3 @@ def _by_digest(statements: Mapping[str, str]) -> Mapping[str, str]:
 def _told(error: Exception) -> str:
     """The first line of what the server said: the others quote the statement, which holds what senders sent."""
     return str(error).partition("\n")[0].strip() or type(error).__name__
-
-
-def _closed() -> StoreUnavailable:
-    return StoreUnavailable("the store is closed")

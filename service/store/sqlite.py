@@ -6,27 +6,23 @@ acknowledged. See https://www.sqlite.org/wal.html and https://www.sqlite.org/pra
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
 from service.domain.errors import StoreUnavailable
 from service.store.engine import Tx, load_statements
-from service.store.group_writer import GroupWriter, WriterStats
 from service.store.lanes import LockedLanes
 from service.store.migrate import missing_migrations, outdated, upgrade_sqlite
 from service.store.sqlite_file import DatabaseFile
+from service.store.threaded import ThreadedEngine
 
 T = TypeVar("T")
-
-_READERS = 2
 
 # What a statement of ours can do wrong by itself; every other error of the database is the disk's or the lock's.
 _OF_THE_JOB = (
@@ -88,30 +84,18 @@ class _Writer:
         return StoreUnavailable(f"the store {self._file.path} cannot commit: {error}")
 
 
-class SqliteEngine:
-    """An open SQLite database. Create with `open`; every method is for the loop that opened it.
-
-    `applied` holds the names of the migrations that opening it applied.
-    """
+class SqliteEngine(ThreadedEngine):
+    """An open SQLite database. Create with `open`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.applied: Sequence[str] = ()
         self._file = DatabaseFile(path)
         self._statements = load_statements("sqlite", "sqlite3")
-        self._connection = _Writer(self._file, self._statements)
-        self._writer = GroupWriter(self._connection, "relay-store-write")
-        self._loop = asyncio.get_running_loop()
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="relay-store-read")
+        self._database = _Writer(self._file, self._statements)
+        super().__init__(self._database)
         self._reader = threading.local()
         self._reading: set[sqlite3.Connection] = set()
         self._lock_file: int | None = None
-        self._closed = False
-
-    @property
-    def stats(self) -> WriterStats:
-        """How well commits are shared."""
-        return self._writer.stats
 
     @classmethod
     async def open(cls, path: Path, *, upgrade: bool = True) -> SqliteEngine:
@@ -119,15 +103,7 @@ class SqliteEngine:
 
         Without `upgrade` nothing is created or changed, and a database that is not up to date is refused.
         """
-        engine = cls(path)
-        try:
-            await engine._loop.run_in_executor(engine._readers, engine._prepare, upgrade)
-        except BaseException:
-            engine._readers.shutdown()
-            engine._connection.drop()
-            raise
-        engine._writer.start()
-        return engine
+        return await cls(path).opened(upgrade=upgrade)
 
     def _prepare(self, upgrade: bool) -> None:
         try:
@@ -135,26 +111,12 @@ class SqliteEngine:
                 self._file.create()
             elif not self._file.exists():
                 raise StoreUnavailable(f"there is no store {self.path}: `image-relay db upgrade` makes it")
-            self.applied = self._connection.prepare(upgrade=upgrade)
+            self.applied = self._database.prepare(upgrade=upgrade)
             self._file.remember()
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(
                 f"cannot open the store {self.path}: {error}; check the folder's owner, free space and mount options"
             ) from error
-
-    async def write(self, job: Callable[[Tx], T]) -> T:
-        """Run a job in a transaction that it may share with others, and return once that is on disk."""
-        if self._closed:
-            raise _closed()
-        return await self._writer.write(job)
-
-    # -- reading
-
-    async def read(self, job: Callable[[Tx], T]) -> T:
-        """Run a reading job on what is committed."""
-        if self._closed:
-            raise _closed()
-        return await self._loop.run_in_executor(self._readers, self._read, job)
 
     def _read(self, job: Callable[[Tx], T]) -> T:
         try:
@@ -177,8 +139,6 @@ class SqliteEngine:
             self._reader.connection = None
             self._reading.discard(connection)
             connection.close()
-
-    # -- leading
 
     def listen(self, _heard: Callable[[str], None], /) -> None:
         """Nothing tells one process of another's commits: a look every second finds them."""
@@ -203,23 +163,8 @@ class SqliteEngine:
         self._lock_file = handle
         return True
 
-    async def close(self) -> None:
-        """Finish what waits, then let go of the database."""
-        if self._closed:
-            return
-        self._closed = True
-        self._writer.finish()
-        await self._loop.run_in_executor(None, self._shut)
-
-    def _shut(self) -> None:
-        self._writer.join()
-        self._readers.shutdown()
+    def _let_go(self) -> None:
         for connection in self._reading:
             connection.close()
-        self._connection.drop()
         if self._lock_file is not None:
             os.close(self._lock_file)
-
-
-def _closed() -> StoreUnavailable:
-    return StoreUnavailable("the store is closed")

@@ -1,0 +1,90 @@
+"""What every database's engine does alike: one thread that writes in groups, a few that read, an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self, TypeVar
+
+from service.domain.errors import StoreUnavailable
+from service.store.engine import Tx
+from service.store.group_writer import Connection, GroupWriter, WriterStats
+
+T = TypeVar("T")
+
+_READERS = 2
+
+
+class ThreadedEngine(ABC):
+    """An open database; every method is for the loop that opened it.
+
+    `applied` holds the names of the migrations that opening it applied.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.applied: Sequence[str] = ()
+        self._connection = connection
+        self._writer = GroupWriter(connection, "relay-store-write")
+        self._loop = asyncio.get_running_loop()
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="relay-store-read")
+        self._closed = False
+
+    @property
+    def stats(self) -> WriterStats:
+        """How well commits are shared."""
+        return self._writer.stats
+
+    async def opened(self, *, upgrade: bool) -> Self:
+        """This engine, once its database is open; raises StoreUnavailable."""
+        try:
+            await self._loop.run_in_executor(self._readers, self._prepare, upgrade)
+        except BaseException:
+            self._readers.shutdown()
+            self._connection.drop()
+            raise
+        self._writer.start()
+        return self
+
+    async def write(self, job: Callable[[Tx], T]) -> T:
+        """Run a job in a transaction that it may share with others, and return once that is on disk."""
+        if self._closed:
+            raise _closed()
+        return await self._writer.write(job)
+
+    async def read(self, job: Callable[[Tx], T]) -> T:
+        """Run a reading job on what is committed."""
+        if self._closed:
+            raise _closed()
+        return await self._loop.run_in_executor(self._readers, self._read, job)
+
+    async def close(self) -> None:
+        """Finish what waits, then let go of the database."""
+        if self._closed:
+            return
+        self._closed = True
+        self._writer.finish()
+        await self._loop.run_in_executor(None, self._shut)
+
+    def _shut(self) -> None:
+        self._writer.join()
+        self._readers.shutdown()
+        self._let_go()
+        self._connection.drop()
+
+    @abstractmethod
+    def _prepare(self, upgrade: bool) -> None:
+        """In a thread: connect and, where that is allowed, bring the database up to date; raises StoreUnavailable."""
+
+    @abstractmethod
+    def _read(self, job: Callable[[Tx], T]) -> T:
+        """In one of the reading threads; raises StoreUnavailable."""
+
+    @abstractmethod
+    def _let_go(self) -> None:
+        """Close what is open beside the writer's connection; no other thread uses it any more."""
+
+
+def _closed() -> StoreUnavailable:
+    return StoreUnavailable("the store is closed")
