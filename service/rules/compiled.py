@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from jinja2 import Template
+from jinja2 import Template, nodes
 
 from service.domain.errors import ConfigInvalid, Problem, RuleFailed
 from service.domain.events import AssetKind
@@ -29,22 +29,40 @@ DEFAULT_RULES = (Rule(name="default", when='asset.kind not in ["created", "unkno
 
 @dataclass(frozen=True, slots=True)
 class ImageTemplate:
-    """A compiled entry of `src_images`; `place` is its key below the rule."""
+    """A compiled entry of `src_images`; `place` is its key below the rule. One that `is_url` is `{{ url }}` alone."""
 
     text: str
     place: str
     per_url: bool
     template: Template
+    is_url: bool = False
 
-    def render(self, scope: Mapping[str, Any]) -> str:
+    def render(self, scope: Mapping[str, Any], url: str | None = None) -> str:
         """The text, at most 64 Ki characters; raises RuleFailed beyond, and whatever the template raises."""
+        if self.is_url and url is not None:  # most are; and to have it rendered would cost as much as all other steps
+            return _within_limit(url)
+        given = dict(scope) if url is None else {**scope, "url": url}
         parts, size = [], 0
-        for part in self.template.root_render_func(self.template.new_context(dict(scope))):
+        for part in self.template.root_render_func(self.template.new_context(given)):
             parts.append(part)
             size += len(part)
             if size > MAX_RENDERED:
-                raise RuleFailed(f"the template writes more than {MAX_RENDERED} characters")
-        return "".join(parts)
+                break
+        return _within_limit("".join(parts))
+
+
+def _within_limit(text: str) -> str:
+    if len(text) > MAX_RENDERED:
+        raise RuleFailed(f"the template writes more than {MAX_RENDERED} characters")
+    return text
+
+
+def _is_url(body: Sequence[nodes.Node]) -> bool:
+    """Whether a parsed template writes the URL and nothing else."""
+    match body:
+        case [nodes.Output(nodes=[nodes.Name(name="url")])]:
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +212,13 @@ class _Compiler:
         names = self._examined(examine_template(self._environment, text), path)
         return self._tried(
             path,
-            lambda known: ImageTemplate(text, place, "url" in known, self._environment.from_string(text)),
+            lambda known: ImageTemplate(
+                text,
+                place,
+                "url" in known,
+                self._environment.from_string(text),
+                _is_url(self._environment.parse(text).body),
+            ),
             names,
         )
 

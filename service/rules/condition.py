@@ -65,23 +65,36 @@ class Condition:
     expression: TemplateExpression
     references: tuple[Reference, ...]
     environment: Environment
+    by_kind: dict[str, tuple[bool, str]] | None = None
+    """The answers so far, where they depend on the kind alone: most conditions do, and there are but a few kinds."""
 
     @classmethod
     def compile(cls, environment: Environment, source: str, names: frozenset[str]) -> Condition:
         """Compile an examined expression that mentions `names`; raises what Jinja's compiler raises."""
         expression = environment.compile_expression(source, undefined_to_none=False)
-        references = dict.fromkeys(_references(parse_expression(environment, source)))
-        return cls(" ".join(source.split()), "url" in names, expression, tuple(references), environment)
+        parsed = parse_expression(environment, source)
+        references = tuple(dict.fromkeys(_references(parsed)))
+        by_kind: dict[str, tuple[bool, str]] | None = {} if _on_kind_alone(parsed) else None
+        return cls(" ".join(source.split()), "url" in names, expression, references, environment, by_kind)
 
     def judge(self, urls: tuple[str, ...], scope: Mapping[str, Any]) -> Verdict:
         """The verdict on an event with these URLs; raises what the expression raises."""
+        if self.by_kind is not None:
+            kind = scope["asset"].kind
+            if (known := self.by_kind.get(kind)) is None:
+                known = self.by_kind[kind] = self._asked_once(scope)
+            return Verdict(known[0], urls, known[1])
         if not self.per_url:
-            holds = bool(self.expression(scope))
-            return Verdict(holds, urls, self._why("holds" if holds else "does not hold", scope))
+            holds, why = self._asked_once(scope)
+            return Verdict(holds, urls, why)
         if not urls:
             return Verdict(False, (), f"`{self.text}` mentions url, and {NO_URL}")
         passed = tuple(url for url in urls if self.expression(scope, url=url))
         return Verdict(bool(passed), passed, self._why(_count(urls, passed), scope))
+
+    def _asked_once(self, scope: Mapping[str, Any]) -> tuple[bool, str]:
+        holds = bool(self.expression(scope))
+        return holds, self._why("holds" if holds else "does not hold", scope)
 
     def _why(self, outcome: str, scope: Mapping[str, Any]) -> str:
         values = "; ".join(reference.describe(self.environment, scope) for reference in self.references)
@@ -97,6 +110,17 @@ def _count(urls: tuple[str, ...], passed: tuple[str, ...]) -> str:
     failed = [url for url in urls if url not in passed]
     more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
     return f"holds for {len(passed)} of {len(urls)} URLs, not for {_SHORT.repr(failed[0])}{more}"
+
+
+_KIND = Reference("asset.kind", "asset", ((True, "kind"),))
+_PURE = (nodes.Const, nodes.List, nodes.Tuple, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not)
+
+
+def _on_kind_alone(node: nodes.Node) -> bool:
+    """Whether nothing but `asset.kind` decides an expression: no other name, no call, filter or test."""
+    if isinstance(node, nodes.Getattr):
+        return _reference(node) == _KIND
+    return isinstance(node, _PURE) and all(map(_on_kind_alone, node.iter_child_nodes()))
 
 
 def _references(node: nodes.Node) -> Iterator[Reference]:

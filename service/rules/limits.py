@@ -12,7 +12,7 @@ def refusal(src_image: str, max_bytes: int) -> str | None:
     """Why `src_image` may not be sent to Vercel, None if it may; `max_bytes` counts UTF-8."""
     if not src_image:
         return "the source image is empty"
-    if found := _UNPRINTABLE.search(src_image):
+    if found := _unprintable(src_image):
         kind = "lone surrogate" if "\ud800" <= found[0] <= "\udfff" else "control character"
         return f"the source image holds the {kind} U+{ord(found[0]):04X}"
     if "*" in src_image:
@@ -25,9 +25,16 @@ def refusal(src_image: str, max_bytes: int) -> str | None:
 
 def sendable_text(text: str) -> bool:
     """Whether `text` is free of what no image may hold: control characters and lone surrogates."""
-    return _UNPRINTABLE.search(text) is None
+    return _unprintable(text) is None
 
 
 def shown(text: str) -> str:
     r"""`text` with control characters and lone surrogates spelled out (`\x00`), for stores and screens."""
+    if text.isprintable():
+        return text
     return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def _unprintable(text: str) -> re.Match[str] | None:
+    # What Python calls printable is less than what the pattern lets pass, and is found out at a fraction of its cost.
+    return None if text.isprintable() else _UNPRINTABLE.search(text)

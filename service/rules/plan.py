@@ -90,7 +90,7 @@ def _apply(rule: CompiledRule, event: AssetEvent, scope: Mapping[str, Any]) -> t
     if not verdict.matched:
         return RuleTrace(rule.name, False, verdict.why), []
     purges: list[PlannedPurge] = []
-    urls = tuple(spelled(verdict.urls, rule.spells))
+    urls = tuple(spelled(verdict.urls, rule.spells)) if rule.spells else verdict.urls
     for image in rule.images:
         try:
             purges += _purges(rule, image, event, urls, scope)
@@ -108,7 +108,7 @@ def _purges(
     """One template's purges, for every project the rule feeds."""
     deadline, settle = rule.deadline_for(event.kind), rule.settle_for(event.kind)
     for url in urls if image.per_url else (None,):
-        text = image.render(scope if url is None else {**scope, "url": url})
+        text = image.render(scope, url)
         for src_image in _lines(text, whole=_has_break(url) or _has_break(event.key)):
             for project, max_bytes in rule.projects.items():
                 refused = refusal(src_image, max_bytes)
@@ -127,7 +127,7 @@ def _purges(
 
 def _has_break(value: str | None) -> bool:
     """Whether the value itself holds a line break: then a line of the text is no image of its own."""
-    return value is not None and "\n" in value.strip()
+    return value is not None and "\n" in value and "\n" in value.strip()
 
 
 def _lines(text: str, *, whole: bool) -> Iterator[str]:

@@ -8,6 +8,7 @@ from support.rules import OLD, asset, compiled, images, planned
 
 from service.domain.events import AssetEvent, AssetKind
 from service.domain.purges import Action
+from service.rules.condition import Condition
 from service.rules.scope import NAMES, Asset
 from service.settings.model import Rule
 
@@ -299,3 +300,33 @@ def test_every_name_of_the_scope_can_be_used() -> None:
     assert NAMES == ("asset", "url", "payload", "headers", "source")
     when = "asset and url and payload and headers and source"
     assert planned(compiled(Rule(when=when)), asset(AssetKind.REPLACED, A), {"a": 1}, h="1").traces[0].matched
+
+
+@pytest.mark.parametrize(
+    ("when", "alone"),
+    [
+        ('asset.kind in ["created", "deleted"]', True),
+        ("asset.kind == 'created' or not (asset.kind != 'deleted' and true)", True),
+        ("asset.kind == asset.id", False),
+        ("asset['kind'] == 'created'", False),
+        ("asset.kind.upper() == 'CREATED'", False),
+        ("asset.kind | upper == 'CREATED'", False),
+        ("asset.kind == payload.kind", False),
+        ("asset.kind == 'created' and '1' in url", False),
+    ],
+)
+def test_an_answer_is_kept_where_the_kind_alone_decides(when: str, alone: bool) -> None:
+    rules = compiled(Rule(when=when, src_images=["{{ url }}"]))
+    condition = rules.rules[0].condition
+    assert isinstance(condition, Condition)
+    kinds = (AssetKind.CREATED, AssetKind.REPLACED)
+    first, again = ([planned(rules, asset(kind, A), payload={"kind": "created"}) for kind in kinds] for _ in range(2))
+    assert first == again
+    assert [result.traces[0].matched for result in first] == [when != "asset.kind == asset.id", False]
+    assert (condition.by_kind is not None) is alone
+    assert set(condition.by_kind or {}) == (set(kinds) if alone else set())
+
+
+def test_a_url_that_is_too_long_for_a_template_is_a_failure_of_the_rule() -> None:
+    result = planned(compiled(Rule(src_images=["{{ url }}"])), asset(AssetKind.REPLACED, "https://a/" + "x" * 65536))
+    assert "writes more than 65536 characters" in (result.error or "")
