@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote, urlsplit
@@ -20,15 +20,17 @@ from service.ingest.endpoint import HOOKS, Endpoint
 from service.ingest.intake import Intake
 from service.ingest.keeper import Keeper
 from service.ingest.pipeline import Pipeline
-from service.ingest.ports import Inbox, Network
+from service.ingest.ports import Inbox, Meter, Network
 from service.observability.health import Health
+from service.observability.metrics import CONTENT_TYPE
 from service.settings.model import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deps:
     """The collaborators. `wake` is told when which projects have new purges, `wake_lookups` which source has lookups;
-    `keeper` is run by whoever made it. Where webhooks are not taken in, they are answered 503."""
+    `keeper` is run by whoever made it; `metrics` writes Prometheus' text. Where webhooks are not taken in, they are
+    answered 503."""
 
     pipelines: Mapping[str, Pipeline]
     settings: Settings
@@ -39,6 +41,8 @@ class Deps:
     wake: Callable[[Mapping[str, datetime]], None]
     wake_lookups: Callable[[str], None]
     health: Health
+    meter: Meter
+    metrics: Callable[[], Awaitable[bytes]]
     takes_in: bool = True
 
 
@@ -52,7 +56,11 @@ def create_app(deps: Deps) -> Starlette:
         for base in dict.fromkeys((unquote(prefix), ""))
         for key in ("", "/{key}")
     ]
-    probes = [Route("/livez", _livez), Route("/readyz", _readyz(deps.health))]
+    probes = [
+        Route("/livez", _livez),
+        Route("/readyz", _readyz(deps.health)),
+        Route("/metrics", _metrics(deps.metrics)),
+    ]
     app = Starlette(
         routes=[*hooks, *probes], exception_handlers={HTTPException: _http_error, Exception: _unexpected_error}
     )
@@ -74,6 +82,7 @@ def _endpoint(deps: Deps, prefix: str) -> Endpoint:
         limits=deps.settings.limits,
         prefix=prefix,
         clock=deps.clock,
+        meter=deps.meter,
     )
 
 
@@ -98,6 +107,13 @@ def _readyz(health: Health) -> Callable[[Request], object]:
         return json_answer(200 if report.ready else 503, document)
 
     return readyz
+
+
+def _metrics(exposition: Callable[[], Awaitable[bytes]]) -> Callable[[Request], object]:
+    async def metrics(request: Request) -> Response:
+        return Response(await exposition(), media_type=CONTENT_TYPE)
+
+    return metrics
 
 
 async def _http_error(request: Request, raised: Exception) -> Response:

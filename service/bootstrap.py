@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -25,7 +26,10 @@ from service.domain.errors import StoreUnavailable
 from service.ingest.keeper import Keeper
 from service.ingest.pipeline import build_pipelines, table_reader
 from service.network import Network
+from service.observability.gauges import gauges
 from service.observability.health import Health
+from service.observability.metrics import exposition
+from service.observability.tally import SharedTally, Tally
 from service.resolve.client import LookupClient
 from service.settings.advice import UNVERIFIED
 from service.settings.loader import Loaded
@@ -34,6 +38,7 @@ from service.store import open_store
 from service.store.board import Board
 from service.store.inbox import Inbox
 from service.store.lookups import Lookups
+from service.store.purges import Purges
 from service.store.queue import Queue
 from service.store.retention import Retention
 from service.store.tokens import Tokens
@@ -42,6 +47,7 @@ from service.vercel.caller import VercelCaller
 from service.vercel.client import VercelClient
 
 _LEASE_SECONDS = 10.0  # how long a lane is leased beyond the longest call
+_SHARE_EVERY = 1.0  # seconds between looks whether there are new counts for the other workers
 _PRUNE_EVERY = 60.0  # seconds between looks for what is past its retention
 _PRUNE_PAUSE = 0.2  # seconds between two steps, so that webhooks get in between
 
@@ -65,8 +71,13 @@ class Relay:
 
 
 @asynccontextmanager
-async def relay(loaded: Loaded, clock: Clock = system_clock, role: Role = Role.ALL) -> AsyncIterator[Relay]:
-    """Everything but the web server; raises StoreUnavailable where the store cannot be opened."""
+async def relay(
+    loaded: Loaded, clock: Clock = system_clock, role: Role = Role.ALL, tallies: Path | None = None
+) -> AsyncIterator[Relay]:
+    """Everything but the web server; raises StoreUnavailable where the store cannot be opened.
+
+    `tallies` is the folder in which the workers of one address share their counts.
+    """
     settings = loaded.settings
     async with AsyncExitStack() as stack:
         engine = await open_store(settings.store)
@@ -80,7 +91,10 @@ async def relay(loaded: Loaded, clock: Clock = system_clock, role: Role = Role.A
         pipelines = build_pipelines(settings, table_reader(loaded.folder))
         # The last part, since two containers may be alike in all else.
         worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        tally = Tally()
+        shared = SharedTally(tally, tallies)
         dispatcher = Dispatcher(
+            meter=tally,
             queue=Queue(engine),
             board=board,
             credentials=Credentials(settings.projects, Tokens(engine), Vault(settings.vault.keys), clock),
@@ -101,6 +115,11 @@ async def relay(loaded: Loaded, clock: Clock = system_clock, role: Role = Role.A
                 worker=worker,
             ),
         )
+
+        async def metrics() -> bytes:
+            states = await gauges(Purges(engine), board, lookups, list(settings.projects), clock())
+            return exposition(shared.total(), states)
+
         keeper = Keeper(inbox, settings.retention.refused)
         app = create_app(
             Deps(
@@ -120,10 +139,14 @@ async def relay(loaded: Loaded, clock: Clock = system_clock, role: Role = Role.A
                     _unverified(settings),
                     lookups=lookups,
                 ),
+                meter=tally,
+                metrics=metrics,
                 takes_in=role is not Role.DISPATCH,
             )
         )
         works = [keeper.run()]
+        if tallies is not None:
+            works.append(_share(shared))
         if role is not Role.INGEST:
             engine.listen(lambda project: dispatcher.wake({project: clock()}))
             works += [dispatcher.run(), _prune(Retention(engine), settings, clock)]
@@ -131,6 +154,16 @@ async def relay(loaded: Loaded, clock: Clock = system_clock, role: Role = Role.A
             stack.push_async_callback(_end, asyncio.create_task(work))
         stack.push_async_callback(dispatcher.stop, 0.0)
         yield Relay(app, dispatcher.stop)
+
+
+async def _share(shared: SharedTally) -> None:
+    """Lets the other workers see this one's counts, for as long as it runs."""
+    try:
+        while True:
+            await asyncio.sleep(_SHARE_EVERY)
+            shared.write()
+    finally:
+        shared.write()
 
 
 class _Elsewhere:

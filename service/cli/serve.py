@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 import structlog
@@ -78,31 +79,33 @@ def command(
             Path(server.uds).unlink(missing_ok=True)
 
 
-def _serve_one(loaded: Loaded, listener: socket.socket, role: Role, *, say: bool) -> None:
+def _serve_one(loaded: Loaded, listener: socket.socket, role: Role, *, say: bool, tallies: Path | None = None) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(loaded, listener, role, say=say))
+        runner.run(_run(loaded, listener, role, say=say, tallies=tallies))
 
 
 def _serve_many(loaded: Loaded, listener: socket.socket, role: Role, workers: int) -> None:
     def work() -> int:
         try:
-            _serve_one(loaded, listener, role, say=False)
+            _serve_one(loaded, listener, role, say=False, tallies=Path(tallies))
         except RelayError as error:
             click.echo(f"Error: {error}", err=True)
             return 1
         return 0
 
     click.echo(f"listening on {address_of(listener)}")
-    if code := Workers(work, workers).run():
+    with TemporaryDirectory(prefix="image-relay-") as tallies:
+        code = Workers(work, workers).run()
+    if code:
         raise SystemExit(code)
 
 
-async def _run(loaded: Loaded, listener: socket.socket, role: Role, *, say: bool) -> None:
+async def _run(loaded: Loaded, listener: socket.socket, role: Role, *, say: bool, tallies: Path | None = None) -> None:
     """Serves until SIGTERM or SIGINT; raises StoreUnavailable where there is no store to be had."""
     log = structlog.get_logger()
     for warning in loaded.warnings:
         log.warning("config.warning", problem=warning.shown(str(loaded.file or "")))
-    async with relay(loaded, role=role) as running:
+    async with relay(loaded, role=role, tallies=tallies) as running:
         await _serve(running, listener, loaded.settings.limits, say=say)
     log.info("relay.stopped")
 

@@ -12,7 +12,7 @@ import structlog
 from service.dispatch.gate import Gate, Pass
 from service.dispatch.limits import Random
 from service.dispatch.policy import Decision, Hold, Retry, Split, decide, halves, settlements
-from service.dispatch.ports import Caller, Queue
+from service.dispatch.ports import Caller, Meter, Queue
 from service.dispatch.tenure import Tenure
 from service.dispatch.waiting import insist
 from service.domain.attempts import Attempt, Settlement
@@ -33,9 +33,11 @@ class Delivery:
     def __init__(
         self,
         *,
+        project: str,
         queue: Queue,
         caller: Caller,
         gate: Gate,
+        meter: Meter,
         clock: Clock,
         random: Random,
         max_age: timedelta,
@@ -43,9 +45,11 @@ class Delivery:
         tenure: Tenure,
         call_seconds: float,
     ) -> None:
+        self._project = project
         self._queue = queue
         self._caller = caller
         self._gate = gate
+        self._meter = meter
         self._clock = clock
         self._random = random
         self._max_age = max_age
@@ -104,6 +108,7 @@ class Delivery:
 
     def _attempt(self, images: int, call_id: str, begun: datetime, outcome: Outcome, word: str) -> Attempt:
         now = self._clock()
+        self._meter.call(self._project, word, outcome.status, images, max(0.0, (now - begun).total_seconds()))
         return Attempt(
             call_id=call_id,
             at=now,

@@ -104,6 +104,12 @@ class Opener(Protocol):
     def decrypt(self, ciphertext: bytes) -> Secret: ...
 
 
+class Meter(Protocol):
+    """Counts how calls end."""
+
+    def call(self, project: str, outcome: str, status: int | None, images: int, seconds: float) -> None: ...
+
+
 class Caller(Protocol):
     """Makes one call to Vercel. Every trouble on the way is an outcome, not an exception."""
 

@@ -17,7 +17,7 @@ from service.dispatch.lane import Lane, LaneStatus
 from service.dispatch.limits import Random
 from service.dispatch.lookup_lane import LookupLane
 from service.dispatch.notices import Notices
-from service.dispatch.ports import Board, Caller, Lanes, Queue
+from service.dispatch.ports import Board, Caller, Lanes, Meter, Queue
 from service.dispatch.resolving import Resolving
 from service.dispatch.slots import Slots
 from service.dispatch.tenure import Tenure
@@ -82,9 +82,11 @@ class Dispatcher:
         projects: Mapping[str, Project],
         lanes: Lanes,
         worker: str,
+        meter: Meter,
         resolving: Resolving | None = None,
     ) -> None:
         self._queue = queue
+        self._meter = meter
         self._resolving = resolving
         self._notices = Notices(board, clock)
         self._credentials = credentials
@@ -224,6 +226,8 @@ class Dispatcher:
             probe_every=timedelta(seconds=self._settings.probe_every),
         )
         delivery = Delivery(
+            project=project,
+            meter=self._meter,
             queue=self._queue,
             caller=self._caller,
             gate=gate,

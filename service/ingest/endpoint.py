@@ -16,7 +16,7 @@ from service.ingest.answers import RETRY_SECONDS, early_error, respond, retry_af
 from service.ingest.body import Unread, read_body
 from service.ingest.intake import Intake
 from service.ingest.pipeline import Pipeline
-from service.ingest.ports import Answer
+from service.ingest.ports import Answer, Meter
 from service.ingest.quota import Bucket
 from service.providers.credentials import CAPABILITY_HEADER
 from service.settings.model import Limits
@@ -40,12 +40,14 @@ class Endpoint:
         limits: Limits,
         prefix: str,
         clock: Clock,
+        meter: Meter,
     ) -> None:
         self._pipelines = pipelines
         self._intake = intake
         self._limits = limits
         self._prefix = prefix
         self._clock = clock
+        self._meter = meter
         self._quotas = {
             name: bucket
             for name, pipeline in pipelines.items()
@@ -73,7 +75,9 @@ class Endpoint:
         begun = perf_counter()
         request_id = new_id("req", self._clock())
         answer, response, size = await self._outcome(pipeline, scope, receive, request_id)
-        _tell(pipeline, request_id, answer, size, begun)
+        seconds = perf_counter() - begun
+        self._meter.webhook(pipeline.name, answer.verdict, answer.reason, seconds)
+        _tell(pipeline, request_id, answer, size, seconds)
         if response is not None:
             response.raw_headers.append((b"x-request-id", request_id.encode()))
         return response
@@ -136,7 +140,7 @@ def signed_path(scope: Scope, prefix: str) -> str:
     return f"{path}?{query.decode('latin-1')}" if query else path
 
 
-def _tell(pipeline: Pipeline, request_id: str, answer: Answer, size: int | None, begun: float) -> None:
+def _tell(pipeline: Pipeline, request_id: str, answer: Answer, size: int | None, seconds: float) -> None:
     """The wide line: no header, no path, no body."""
     write = log.warning if answer.status >= 500 else log.info
     write(
@@ -151,6 +155,6 @@ def _tell(pipeline: Pipeline, request_id: str, answer: Answer, size: int | None,
         receipt=answer.receipt,
         purges=answer.purges,
         bytes=size,
-        duration_ms=round((perf_counter() - begun) * 1000, 1),
+        duration_ms=round(seconds * 1000, 1),
         scheme=answer.scheme,
     )

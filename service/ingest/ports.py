@@ -65,6 +65,12 @@ class Network(Protocol):
         ...
 
 
+class Meter(Protocol):
+    """Counts how requests end."""
+
+    def webhook(self, source: str, verdict: str, reason: str | None, seconds: float) -> None: ...
+
+
 class StoreWatch(Protocol):
     """Who is told how writing to the store went: readiness depends on it."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from support.loopback import serve
 from support.process import SECRET_BASE64, TOKEN, Process, eventually, relay, running, write_config
 from support.webhooks import replaced, signed
@@ -185,6 +186,15 @@ def test_a_port_that_is_taken(tmp_path: Path, vercel: tuple[FakeVercel, str]) ->
             assert "Traceback" not in second.output
 
 
+def taken_in(http: httpx.Client) -> float:
+    """How many webhooks were accepted, as Prometheus is told."""
+    answer = http.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    families = text_string_to_metric_families(answer.text)
+    samples = [sample for family in families for sample in family.samples if sample.name == "relay_webhooks_total"]
+    return sum(sample.value for sample in samples if sample.labels["verdict"] == "accepted")
+
+
 def workers_of(process: Process) -> list[psutil.Process]:
     return psutil.Process(process.pid).children()
 
@@ -208,6 +218,8 @@ def test_several_workers_share_a_socket_and_one_that_dies_is_replaced(
         with httpx.Client(base_url=process.address, timeout=30) as http:
             for number in range(12):
                 assert post(http, f"b{number}").status_code == 200
+            # Whichever worker is asked, it knows of the others, also of those that were killed a second ago.
+            eventually(lambda: taken_in(http) >= 12)
         wanted = {f"https://img.example.com/{name}{number}.jpg" for name in "ab" for number in range(12)}
         eventually(lambda: wanted <= set(images(fake)))
         children = workers_of(process)

@@ -18,6 +18,7 @@ from service.domain.holds import Hold, HoldKind
 from service.domain.purges import Action, PlannedPurge, Purge, PurgeState
 from service.domain.secret import Secret
 from service.domain.tokens import StoredToken, TokenScope
+from service.observability.tally import Tally
 from service.settings.model import Dispatch, Project
 from service.store import open_store
 from service.store.board import Board
@@ -69,6 +70,7 @@ class Relay:
     @asynccontextmanager
     async def dispatching(self) -> AsyncIterator[Dispatcher]:
         dispatcher = Dispatcher(
+            meter=Tally(),
             queue=Queue(self.engine),
             board=self.board,
             credentials=Credentials(PROJECTS, Tokens(self.engine), VAULT, system_clock),

@@ -20,6 +20,7 @@ from service.ingest.intake import Intake
 from service.ingest.keeper import Keeper
 from service.ingest.pipeline import build_pipelines
 from service.ingest.ports import Planner
+from service.observability.tally import Tally
 from service.providers.base import Sample
 from service.settings.model import Limits, Project, Settings
 from service.store.inbox import Accepted
@@ -64,7 +65,9 @@ def endpoint() -> Endpoint:
         wake=wake,
         wake_lookups=lambda _: None,
     )
-    return Endpoint(pipelines=PIPELINES, intake=intake, limits=Limits(), prefix="/relay", clock=lambda: NOW)
+    return Endpoint(
+        pipelines=PIPELINES, intake=intake, limits=Limits(), prefix="/relay", clock=lambda: NOW, meter=Tally()
+    )
 
 
 def answer(source: str, key: str | None, **request: Any) -> Told:

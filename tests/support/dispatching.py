@@ -20,6 +20,7 @@ from service.domain.errors import VaultError
 from service.domain.outcomes import Outcome, OutcomeKind
 from service.domain.purges import Purge
 from service.domain.secret import Secret
+from service.observability.tally import Tally
 from service.settings.model import Dispatch, Project
 from service.store.lanes import LockedLanes
 from support.memory_lookups import MemoryLookups, PlainAsking, ScriptedApi
@@ -138,7 +139,9 @@ class Bench:
             settings=settings or Dispatch(),
             worker="test:1",
         )
+        self.tally = Tally()
         self.dispatcher = Dispatcher(
+            meter=self.tally,
             queue=self.queue,
             board=self.board,
             credentials=Credentials(self.projects, self.tokens, opener, clock),

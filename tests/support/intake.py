@@ -24,6 +24,8 @@ from service.ingest.keeper import Keeper
 from service.ingest.pipeline import Pipeline, build_pipelines
 from service.ingest.ports import Inbox, Planner
 from service.observability.health import Health
+from service.observability.metrics import exposition
+from service.observability.tally import Tally
 from service.providers.base import Guide, Info, Provider, Sample
 from service.settings.model import Auth, Limits, Project, Settings, Source
 from service.store.inbox import Accepted
@@ -267,6 +269,11 @@ async def relay(
     def wake(names: Collection[str]) -> None:
         woken.append(set(names))
 
+    tally = Tally()
+
+    async def metrics() -> bytes:
+        return exposition(tally.counts, ())
+
     app = create_app(
         Deps(
             pipelines=pipelines,
@@ -278,6 +285,8 @@ async def relay(
             wake=wake,
             wake_lookups=looking_up.append,
             health=health,
+            meter=tally,
+            metrics=metrics,
         )
     )
     try:
