@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import click
 
+from service.cli.asset_files import read_assets
 from service.cli.configuration import config_option, source_named
 from service.cli.documents import asset_document
 from service.cli.output import json_option, moment, print_fields, print_json
 from service.cli.store import in_store
+from service.domain.clock import system_clock
 from service.domain.errors import CommandFailed
 from service.domain.memory import AssetMemory
 from service.settings.model import Settings
+from service.store.assets import Assets, Known
 from service.store.engine import Engine
 from service.store.inbox import Inbox
+
+_BATCH = 200
 
 
 @click.group()
@@ -52,3 +59,35 @@ def show(*, source: str, asset_id: str, config: Path | None, as_json: bool) -> N
                 *(("earlier url", url) for url in memory.earlier_urls),
             ]
         )
+
+
+@command.command("import")
+@click.argument("source")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@config_option
+def import_(*, source: str, file: str, config: Path | None) -> None:
+    """Remember the URLs of assets that were there before the relay.
+
+    FILE has the columns id and url (and environment) in CSV, or {"id": …, "url": …} in JSON, one a line; - is standard
+    input. So the first event about an old asset finds its URL, even where the sender tells the id alone. What events
+    have told stays; importing again changes nothing.
+    """
+
+    async def work(settings: Settings, engine: Engine) -> tuple[int, int]:
+        name = source_named(settings, source)
+        assets, total, new = Assets(engine), 0, 0
+        with click.open_file(file, "rb") as opened:
+            for batch in _batches(read_assets(opened, file)):
+                new += await assets.learn(name, batch, system_clock(), settings.limits.urls_per_asset)
+                total += len(batch)
+        return total, new
+
+    total, new = in_store(config, work, create=True)
+    click.echo(f"{total} assets, {new} of them new")
+
+
+def _batches(known: Iterable[Known]) -> Iterator[list[Known]]:
+    """A transaction each: a webhook waits for no longer than that takes."""
+    rest = iter(known)
+    while batch := list(islice(rest, _BATCH)):
+        yield batch

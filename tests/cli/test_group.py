@@ -36,7 +36,7 @@ GROUPS = {
     "tokens": ["set", "list", "check", "remove", "rotate-keys"],
     "receipts": ["list", "show", "replay"],
     "purges": ["list", "show", "retry", "drop"],
-    "assets": ["show"],
+    "assets": ["import", "show"],
     "db": ["copy", "upgrade"],
 }
 

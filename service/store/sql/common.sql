@@ -102,6 +102,14 @@ DO UPDATE SET urls = excluded.urls, earlier_urls = excluded.earlier_urls, conten
               updated_at = CASE WHEN excluded.updated_at > assets.updated_at THEN excluded.updated_at
                                 ELSE assets.updated_at END;
 
+-- name: learn_asset!
+INSERT INTO assets (source, environment, asset_id, urls, earlier_urls, gone, updated_at)
+VALUES (:source, :environment, :asset_id, :urls, '[]', 0, :now);
+
+-- name: add_earlier_urls!
+UPDATE assets SET earlier_urls = :earlier_urls
+WHERE source = :source AND environment = :environment AND asset_id = :asset_id;
+
 -- name: find_assets
 SELECT source, environment, asset_id, urls, earlier_urls, content_hash, occurred_at, gone, sequence, updated_at
 FROM assets

@@ -1,0 +1,46 @@
+"""Assets that an operator knows of: remembered beside what events have told, on every database."""
+
+from __future__ import annotations
+
+from support.stored import NOW, Rules, at, event, receipt
+
+from service.domain.memory import AssetMemory
+from service.store.assets import Assets, Known
+from service.store.engine import Engine
+from service.store.inbox import Inbox
+
+OLD, NEW, SIDE = (f"https://img.example.com/{name}.jpg" for name in ("old", "new", "side"))
+
+
+async def remembered(engine: Engine, asset_id: str = "a1", environment: str = "") -> AssetMemory:
+    return dict(await Inbox(engine).assets("cms", asset_id))[environment]
+
+
+async def learn(engine: Engine, *known: Known, limit: int = 32) -> int:
+    return await Assets(engine).learn("cms", known, NOW, limit)
+
+
+async def test_what_was_not_known_is_the_asset_s_present_state(engine: Engine) -> None:
+    assert await learn(engine, Known("a1", (OLD, SIDE)), Known("a1", (NEW,), "staging"), Known("a2", (SIDE,))) == 3
+    assert await remembered(engine) == AssetMemory(urls=(OLD, SIDE))
+    assert await remembered(engine, environment="staging") == AssetMemory(urls=(NEW,))
+    assert await learn(engine, Known("a1", (OLD, SIDE))) == 0, "again changes nothing"
+    assert await remembered(engine) == AssetMemory(urls=(OLD, SIDE))
+
+
+async def test_the_next_event_finds_it(engine: Engine) -> None:
+    await learn(engine, Known("a1", (OLD,)))
+    await Inbox(engine).accept(receipt("e1"), [event(NEW, id="a1", occurred_at=at(-1000))], Rules())
+    assert (await remembered(engine)).earlier_urls == (OLD,)
+
+
+async def test_what_events_have_told_stays(engine: Engine) -> None:
+    await Inbox(engine).accept(receipt("e1"), [event(NEW, id="a1", occurred_at=at(0))], Rules())
+    before = await remembered(engine)
+    assert await learn(engine, Known("a1", (NEW,))) == 0
+    assert await remembered(engine) == before
+    assert await learn(engine, Known("a1", (OLD, NEW))) == 0
+    after = await remembered(engine)
+    assert (after.urls, after.earlier_urls, after.occurred_at) == ((NEW,), (OLD,), at(0))
+    await learn(engine, Known("a1", (SIDE,)), limit=1)
+    assert (await remembered(engine)).earlier_urls == (SIDE,)
