@@ -16,6 +16,7 @@ from service.domain.ids import new_id
 from service.domain.memory import AssetMemory
 from service.domain.purges import Action, PlannedPurge, Purge, ReceiptStatus
 from service.domain.receipts import NewReceipt, PlannedEvent, Receipt, verdict
+from service.store.asset_keys import key_of
 from service.store.engine import Engine, Row, Tx
 from service.store.lookup_rows import add_lookup
 from service.store.rows import purge_of
@@ -95,7 +96,7 @@ class Inbox:
 
     async def assets(self, source: str, asset_id: str) -> Sequence[tuple[str, AssetMemory]]:
         """What is remembered of an asset, by environment."""
-        rows = await self._engine.read(lambda tx: tx.all("find_assets", source=source, asset_id=asset_id))
+        rows = await self._engine.read(lambda tx: tx.all("find_assets", source=source, asset_id=key_of(asset_id)))
         return [(row["environment"], _memory(row)) for row in rows]
 
 
@@ -147,7 +148,7 @@ def plan_events(
     overtaken: set[tuple[str, str]] = set()
     planned = []
     for event in events:
-        key = (event.environment or "", event.id)
+        key = (key_of(event.environment), key_of(event.id))
         if key not in memories:
             tx.lock(source, *key)
             row = tx.one("get_asset", source=source, environment=key[0], asset_id=key[1])
@@ -218,8 +219,8 @@ def apply_events(
         tx.run(
             "put_asset",
             source=source,
-            environment=event.environment or "",
-            asset_id=event.id,
+            environment=key_of(event.environment),
+            asset_id=key_of(event.id),
             urls=_encode(memory.urls).decode(),
             earlier_urls=_encode(memory.earlier_urls).decode(),
             content_hash=memory.content_hash,

@@ -8,6 +8,7 @@ from service.domain.clock import from_ms, to_ms
 from service.domain.ids import new_id
 from service.domain.lookups import Lookup, LookupState, PlannedLookup
 from service.domain.receipts import NewReceipt
+from service.store.asset_keys import key_of
 from service.store.engine import Row, Tx
 
 _encode = msgspec.json.Encoder().encode
@@ -19,8 +20,8 @@ def add_lookup(tx: Tx, new: NewReceipt, position: int, planned: PlannedLookup) -
         "upsert_lookup",
         id=new_id("lkp", new.received_at),
         source=new.source,
-        environment=planned.event.environment or "",
-        asset_id=planned.event.id,
+        environment=key_of(planned.event.environment),
+        asset_id=key_of(planned.event.id),
         url=planned.url,
         receipt_id=new.id,
         now=to_ms(new.received_at),
