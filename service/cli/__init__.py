@@ -29,6 +29,7 @@ COMMANDS = {
     "hold": ("service.cli.hold:hold", "Let a project's purges wait."),
     "resume": ("service.cli.hold:resume", "Let a project's purges go on."),
     "ping": ("service.cli.ping:command", "Ask a running relay whether it is ready."),
+    "doctor": ("service.cli.doctor:command", "Look for what is wrong, and say what to do."),
     "fake-vercel": ("service.cli.fake_vercel:command", "Run a fake Vercel to try against."),
     "db": ("service.cli.db:command", "The store's database."),
 }

@@ -30,7 +30,7 @@ CONTRACT = [
         "receipts",
         "purges",
     ),
-    *("assets", "hold", "resume", "ping", "fake-vercel", "db"),
+    *("assets", "hold", "resume", "ping", "doctor", "fake-vercel", "db"),
 ]
 GROUPS = {
     "tokens": ["set", "list", "check", "remove", "rotate-keys"],
