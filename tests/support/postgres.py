@@ -16,7 +16,6 @@ from uuid import uuid4
 
 import psycopg
 
-
 # As root, the first server on a machine makes a user for itself, which several at once would all try to do.
 _ONE_AT_A_TIME = Path(tempfile.gettempdir()) / "relay-postgres.lock"
 
