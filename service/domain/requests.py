@@ -22,6 +22,10 @@ class RawRequest:
     path: str
     headers: tuple[tuple[str, str], ...]
     body: bytes = field(repr=False)
+    _by_name: Mapping[str, str] = field(init=False, repr=False, compare=False)  # the last of each: one look, not many
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", dict(self.headers))
 
     @classmethod
     def of(cls, method: str, path: str, headers: Mapping[str, str] | Iterable[tuple[str, str]], body: bytes) -> Self:
@@ -30,10 +34,16 @@ class RawRequest:
 
     def header(self, name: str) -> str | None:
         """The value of a lower-case header name, None when absent; refuses a repeated one, which has no one meaning."""
-        found = [value for key, value in self.headers if key == name]
-        if len(found) > 1:
-            raise Refused("header_repeated", f"the header {name} came {len(found)} times")
-        return found[0] if found else None
+        found = self._by_name.get(name)
+        if found is not None and len(self._by_name) < len(self.headers):
+            times = sum(key == name for key, _ in self.headers)
+            if times > 1:
+                raise Refused("header_repeated", f"the header {name} came {times} times")
+        return found
+
+    def carries(self, name: str) -> bool:
+        """Whether a lower-case header name is there at all."""
+        return name in self._by_name
 
     def required(self, name: str, reason: str = "signature_missing") -> str:
         """As `header`, but an absent or empty one is refused."""
@@ -44,7 +54,7 @@ class RawRequest:
 
     def header_map(self, names: frozenset[str]) -> dict[str, str]:
         """The headers among `names`, the last one winning: what may be stored and shown."""
-        return {key: value for key, value in self.headers if key in names}
+        return {key: value for key, value in self._by_name.items() if key in names}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,7 @@ class Pipeline:
 
     def verify(self, request: RawRequest, now: datetime, key: bytes | None = None) -> Verified:
         """Raises Refused unless the sender is who it claims to be. `key` is what `provider.key_urls` asked for."""
-        if _carries_key(request) and not self._takes_key:
+        if request.carries(CAPABILITY_HEADER) and not self._takes_key:
             raise Refused("capability_unexpected", "the URL ends in a key, and this source has no auth: capability")
         return verify(self.provider, request, now, key)
 
@@ -163,7 +163,7 @@ class Pipeline:
 
     def _stored_path(self, request: RawRequest) -> str:
         """The path without any credential; a key at its end is one, whether the source takes keys or not."""
-        if not _carries_key(request):
+        if not request.carries(CAPABILITY_HEADER):
             return request.path if self._takes_key else self.provider.stored_path(request.path)
         path, mark, query = request.path.partition("?")
         return self.provider.stored_path(f"{path.rpartition('/')[0]}/{HIDDEN}{mark}{query}")
@@ -200,10 +200,6 @@ def restored(receipt: Receipt) -> Verified:
 def table_reader(folder: Path) -> Callable[[str], bytes]:
     """Reads a lookup table by its name relative to the folder of relay.yaml."""
     return lambda name: (folder / name).read_bytes()
-
-
-def _carries_key(request: RawRequest) -> bool:
-    return any(name == CAPABILITY_HEADER for name, _ in request.headers)
 
 
 def _status(notification: Notification) -> tuple[ReceiptStatus, str | None]:

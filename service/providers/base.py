@@ -34,6 +34,7 @@ _OPTIONS = (  # settings that only some providers read: elsewhere they would do 
 )
 _OF_VERIFICATION = ("secrets", "auth", "public_keys", "tolerance", "signature_algorithm")
 _OF_SIGNATURES = ("public_keys", "signature_algorithm", "tolerance")
+_ALWAYS_KEPT = frozenset({"content-encoding"})  # a signature over a compressed body says nothing of what is in it
 
 
 class SourceProblem(ValueError):
@@ -107,6 +108,7 @@ class Provider(ABC):
         self.name = name
         self.source = source
         self.tolerance = source.tolerance if source.tolerance is not None else self.info.tolerance
+        self.kept_headers = self.info.stored_headers | _ALWAYS_KEPT
         self.credential = self._credential()
         self._check_options()
         self._check_secrets()

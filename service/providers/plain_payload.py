@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -20,6 +21,7 @@ _KINDS = {
     "restored": AssetKind.RESTORED,
 }
 _IDS = ("id", "asset_id", "media_id")  # the last is Bynder's
+_EARLIER = ("old_url", "old_urls", "previous_url", "previous_urls")
 
 
 def plain_event(payload: Any, event_type: str, fallback_id: str) -> AssetEvent:
@@ -27,11 +29,10 @@ def plain_event(payload: Any, event_type: str, fallback_id: str) -> AssetEvent:
 
     `event_type` is a dotted name such as `asset.updated`, of which the last part tells the kind.
     """
-    data = json_body.obj(payload, "data") or payload
+    data = json_body.obj(payload, "data") or json_body.obj(payload)
+    texts = {key: value for key, value in data.items() if isinstance(value, str) and value}
     urls = (*_urls(data, "url"), *_urls(data, "urls"))
-    earlier = [
-        url for name in ("old", "previous") for suffix in ("url", "urls") for url in _urls(data, f"{name}_{suffix}")
-    ]
+    earlier = [url for key in _EARLIER for url in _urls(data, key)]
     identity = next((found for key in _IDS if (found := json_body.scalar(data, key))), None)
     if identity is None and urls:
         identity = sha256("\n".join(urls).encode()).hexdigest()[:32]
@@ -40,20 +41,24 @@ def plain_event(payload: Any, event_type: str, fallback_id: str) -> AssetEvent:
         id=identity or fallback_id,
         urls=tuple(dict.fromkeys(urls)),
         earlier_urls=tuple(url for url in dict.fromkeys(earlier) if url not in urls),
-        bucket=json_body.text(data, "bucket"),
-        key=json_body.text(data, "key"),
-        filename=json_body.first_text(data, "filename", "file_name", "fileName"),
-        mime_type=json_body.first_text(data, "mime_type", "mimeType", "content_type", "contentType"),
-        environment=json_body.text(data, "environment"),
-        locale=json_body.text(data, "locale"),
+        bucket=texts.get("bucket"),
+        key=texts.get("key"),
+        filename=_first(texts, "filename", "file_name", "fileName"),
+        mime_type=_first(texts, "mime_type", "mimeType", "content_type", "contentType"),
+        environment=texts.get("environment"),
+        locale=texts.get("locale"),
         occurred_at=json_body.moment(payload, "timestamp"),
-        content_hash=json_body.first_text(data, "content_hash", "etag", "hash") or json_body.scalar(data, "version"),
+        content_hash=_first(texts, "content_hash", "etag", "hash") or json_body.scalar(data, "version"),
     )
 
 
-def _urls(data: Any, key: str) -> list[str]:
+def _first(texts: Mapping[str, str], *keys: str) -> str | None:
+    return next((texts[key] for key in keys if key in texts), None)
+
+
+def _urls(data: Mapping[str, Any], key: str) -> list[str]:
     """One string, or an array of strings or of objects with a `url`."""
-    value = json_body.dig(data, key)
+    value = data.get(key)
     if value is None:
         return []
     given = value if isinstance(value, list) else [value]

@@ -8,8 +8,6 @@ from datetime import datetime
 from service.domain.requests import RawRequest, Verified
 from service.providers.base import Provider
 
-_ALWAYS_KEPT = frozenset({"content-encoding"})  # a signature over a compressed body says nothing of what is in it
-
 
 def verify(provider: Provider, request: RawRequest, now: datetime, key: bytes | None = None) -> Verified:
     """Raises Refused unless the provider vouches for the request."""
@@ -17,7 +15,7 @@ def verify(provider: Provider, request: RawRequest, now: datetime, key: bytes | 
     return Verified(
         source=provider.name,
         scheme=authentic.scheme,
-        headers=request.header_map(provider.info.stored_headers | _ALWAYS_KEPT),
+        headers=request.header_map(provider.kept_headers),
         body=provider.stored_body(request.body),
         received_at=now,
         signed_at=authentic.signed_at,
