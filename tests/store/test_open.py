@@ -38,6 +38,15 @@ async def test_other_urls_say_what_is_possible(url: str, message: str) -> None:
     assert "fake" not in str(caught.value)
 
 
+async def test_postgresql_without_its_extra_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "service.store.postgres", raising=False)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(
+        StoreUnavailable, match=r"not installed \(psycopg\): pip install 'vercel-image-relay\[postgres\]'"
+    ):
+        await open_store("postgresql://relay:fake@127.0.0.1:1/relay")
+
+
 def test_a_url_imports_only_what_it_needs() -> None:
     code = (
         "import asyncio, sys\nfrom service.store import open_store\nassert 'service.store.sqlite' not in sys.modules\n"
