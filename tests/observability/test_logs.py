@@ -173,6 +173,14 @@ def test_no_secret_of_the_settings_gets_out(start: Start, style: Style) -> None:
         assert len(parsed(stream)) == 3 * (len(HIDDEN) + 1)
 
 
+def test_the_password_of_the_database_does_not_get_out_either(start: Start) -> None:
+    stream = start("json")
+    redact(Settings(store="postgresql://relay:fake-database-password@db/relay"))
+    structlog.get_logger().info("failed", url="postgresql://relay:fake-database-password@db/relay")
+    assert "fake-database-password" not in stream.getvalue()
+    assert "postgresql://relay:***@db/relay" in stream.getvalue()
+
+
 def test_a_short_secret_would_take_words_apart(start: Start) -> None:
     stream = start("json")
     redact(SETTINGS)
