@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from datetime import datetime
+from functools import lru_cache
 
 from service.domain.clock import to_ms
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case: no letter is mistaken for a digit
 _PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+_OF_TIME, _OF_CHANCE = range(40, -1, -10), range(70, -1, -10)  # where the pairs of letters begin, in bits
 
 
 class _Maker:
@@ -45,4 +47,9 @@ def first_id(prefix: str, moment: datetime) -> str:
 
 
 def _spelled(number: int) -> str:
-    return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
+    return _spelled_time(number >> 80) + "".join([_PAIRS[number >> shift & 1023] for shift in _OF_CHANCE])
+
+
+@lru_cache(maxsize=16)  # under load, many ids are made within a millisecond
+def _spelled_time(milliseconds: int) -> str:
+    return "".join([_PAIRS[milliseconds >> shift & 1023] for shift in _OF_TIME])

@@ -39,7 +39,11 @@ async def read_body(
 
 def _declared(headers: Iterable[tuple[bytes, bytes]]) -> int:
     """The Content-Length, 0 where there is none that says anything."""
-    return max((int(value) for name, value in headers if name == b"content-length" and _is_length(value)), default=0)
+    declared = 0
+    for name, value in headers:
+        if name == b"content-length" and _is_length(value):
+            declared = max(declared, int(value))
+    return declared
 
 
 def _is_length(value: bytes) -> bool:

@@ -157,8 +157,8 @@ def _blotted(render: Callable[[Any, str, MutableMapping[str, Any]], str]) -> Pro
 
 
 def _as_json(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
-    first = {name: event.pop(name) for name in ("time", "level", "event")}
-    return _encode({**first, **event}).decode()
+    told = {"time": event.pop("time"), "level": event.pop("level"), "event": event.pop("event"), **event}
+    return _encode(told).decode()
 
 
 def _one_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
