@@ -6,7 +6,7 @@
 #   make check       lint, types and import contracts alone
 #   make docs        the page of providers, made from the code
 #   make senders     LocalStack and Ceph's gateway change objects, and the purge arrives; fetches both first, 800 MB
-#   make bench       what one event costs, for each provider; durable acks a second beside a bare Starlette endpoint
+#   make bench       what one event costs, for each provider; the relay beside its peers (wrk, webhook: apt-get), 6 minutes
 #   make lock        brings the lock files up to date (installs uv into a scratch environment)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -72,7 +72,7 @@ $(SENDERS)/ceph:
 
 bench: $(VENV)/dev
 	$(BIN)/python tests/benchmarks/events.py
-	$(BIN)/python tests/benchmarks/acks.py $(ARGS)
+	PYTHONPATH=tests:. $(BIN)/python -m benchmarks $(ARGS)
 
 lock:
 	@test -x $(VENV)-lock/bin/uv || { $(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install -q uv; }
@@ -82,4 +82,4 @@ lock:
 		--upgrade -c requirements.lock --group pyproject.toml:dev pyproject.toml -o requirements-dev.lock
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock $(SENDERS) dist .coverage .coverage.* .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-bench $(SENDERS) dist .coverage .coverage.* .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,74 @@
+"""A store that has been in use for long: its one genuine receipt, purge and asset, many times over, by SQL alone."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+
+# What differs from copy to copy, as SQL over the number {n}; every other column is the genuine row's.
+_COPIES = {
+    "receipts": {"id": "{id_rcp}", "dedupe": "{digest}"},
+    "purges": {
+        "id": "{id_prg}",
+        "state": "'done'",
+        "src_image": "src_image || {n}",
+        "finished_at": "created_at",
+        "attempts": "1",
+    },
+    "receipt_purges": {"receipt_id": "{id_rcp}", "purge_id": "{id_prg}"},
+    "assets": {"asset_id": "asset_id || {n}"},
+}
+_SQLITE = {
+    "n": "n",
+    "digest": "randomblob(16)",
+    "id_rcp": "'rcp_' || printf('%026d', n)",
+    "id_prg": "'prg_' || printf('%026d', n)",
+}
+_POSTGRES = {
+    "n": "n",
+    "digest": "decode(md5(n::text), 'hex')",
+    "id_rcp": "'rcp_' || lpad(n::text, 26, '0')",
+    "id_prg": "'prg_' || lpad(n::text, 26, '0')",
+}
+_NUMBERS = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})"
+
+
+def fill_sqlite(path: Path, count: int) -> None:
+    """No other process may have the store open."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for line in ("synchronous = OFF", "cache_size = -500000", "temp_store = MEMORY"):
+            connection.execute(f"PRAGMA {line}")
+        connection.execute("BEGIN IMMEDIATE")
+        for table in _COPIES:
+            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            connection.execute(_NUMBERS.format(count=count) + _insert(table, columns, "numbers", _SQLITE))
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert connection.execute("SELECT count(*) FROM receipts").fetchone() == (count + 1,)
+
+
+def fill_postgres(url: str, count: int) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for table in _COPIES:
+            found = connection.execute(
+                "SELECT column_name FROM information_schema.columns WHERE table_schema = current_schema()"
+                " AND table_name = %s ORDER BY ordinal_position",
+                [table],
+            )
+            insert = _insert(table, [row[0] for row in found], f"generate_series(1, {count}) AS numbers(n)", _POSTGRES)
+            connection.execute(insert.encode())
+            connection.execute(f"VACUUM ANALYZE {table}".encode())
+        connection.execute("CHECKPOINT")
+        assert connection.execute("SELECT count(*) FROM receipts").fetchone() == (count + 1,)
+
+
+def _insert(table: str, columns: list[str], numbers: str, dialect: dict[str, str]) -> str:
+    copies = _COPIES[table]
+    values = ", ".join(copies.get(name, name).format(**dialect) for name in columns)
+    return (  # names and expressions are this module's and the schema's
+        f" INSERT INTO {table} ({', '.join(columns)})"  # noqa: S608
+        f" SELECT {values} FROM (SELECT * FROM {table} LIMIT 1) AS genuine, {numbers}"
+    )
