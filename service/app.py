@@ -9,10 +9,11 @@ from urllib.parse import unquote, urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.domain.clock import Clock
 from service.ingest.answers import RETRY_SECONDS, early_error, error, json_answer, retry_after
@@ -46,16 +47,13 @@ class Deps:
     takes_in: bool = True
 
 
-def create_app(deps: Deps) -> Starlette:
+def create_app(deps: Deps) -> ASGIApp:
     """The application; it needs no lifespan, so any ASGI server or test transport can run it."""
     prefix = urlsplit(deps.settings.public_url or "").path.rstrip("/")
     endpoint = _endpoint(deps, prefix) if deps.takes_in else _Elsewhere()
     # A proxy may pass the public path on or take it off; the longer one first, for a source may be named as it is.
-    hooks = [
-        Route(f"{base}{HOOKS}/{{source}}{key}", endpoint)
-        for base in dict.fromkeys((unquote(prefix), ""))
-        for key in ("", "/{key}")
-    ]
+    bases = tuple(dict.fromkeys((unquote(prefix), "")))
+    hooks = [Route(f"{base}{HOOKS}/{{source}}{key}", endpoint) for base in bases for key in ("", "/{key}")]
     probes = [
         Route("/livez", _livez),
         Route("/readyz", _readyz(deps.health)),
@@ -65,7 +63,25 @@ def create_app(deps: Deps) -> Starlette:
         routes=[*hooks, *probes], exception_handlers={HTTPException: _http_error, Exception: _unexpected_error}
     )
     app.router.redirect_slashes = False  # no sender follows a redirect with its POST
-    return app
+    return _Direct(app, endpoint, {f"{base}{HOOKS}/{name}": name for base in bases for name in deps.pipelines})
+
+
+class _Direct:
+    """Takes a webhook to a source's plain path to the endpoint, and everything else to the application, which would
+    answer the same: to find the route there costs as much as to verify a signature."""
+
+    def __init__(self, app: ASGIApp, endpoint: ASGIApp, sources: Mapping[str, str]) -> None:
+        self._app = app
+        self._endpoint = ServerErrorMiddleware(endpoint, handler=_unexpected_error)
+        self._sources = sources
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        source = self._sources.get(scope["path"]) if scope["type"] == "http" else None
+        if source is None:
+            await self._app(scope, receive, send)
+            return
+        scope["path_params"] = {"source": source}
+        await self._endpoint(scope, receive, send)
 
 
 def _endpoint(deps: Deps, prefix: str) -> Endpoint:
