@@ -121,7 +121,11 @@ class Delivery:
 
     async def _ask(self, batch: Batch[Purge], admitted: Pass) -> Outcome:
         try:
-            return await self._caller.purge(batch, admitted.credential.token)
+            # Whoever takes the project over relies on it: no call of a former owner lasts longer.
+            async with asyncio.timeout(self._call_seconds):
+                return await self._caller.purge(batch, admitted.credential.token)
+        except TimeoutError:
+            return _unanswered("timeout: the call took too long in all")
         except Exception as error:
             log.exception("purge.call_failed", project=batch.project)
             # Only the kind: an unforeseen error's own text may hold anything.

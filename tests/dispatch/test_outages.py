@@ -344,3 +344,19 @@ def test_a_cancelled_dispatcher_takes_its_calls_with_it() -> None:
         assert not bench.dispatcher.alive()
 
     simulate(main)
+
+
+def test_no_call_lasts_longer_than_whoever_takes_the_project_over_waits_for() -> None:
+    async def main() -> None:
+        bench = Bench(settings=Dispatch(timeout=10))
+        bench.vercel.seconds = 1000
+        bench.queue.add("shop", "/a.jpg")
+        async with bench.running():
+            await until(lambda: len(bench.vercel.calls) == 2, 60)
+            first, second = bench.vercel.calls
+            assert bench.vercel.busiest == 1
+            assert 10 < second.at - first.at < 30
+            attempt, _ = bench.queue.attempts[0]
+            assert (attempt.outcome, attempt.duration_ms) == ("transient", 12_000)
+
+    simulate(main)
