@@ -44,7 +44,7 @@ async def test_a_store_is_filled_with_copies_of_what_it_has(store_url: str) -> N
         fill_sqlite(sqlite_path(store_url), 10)
     engine = await open_store(store_url)
     try:
-        assert len(await Inbox(engine).receipts(limit=100)) == 11
+        assert len(await Inbox(engine).list(limit=100)) == 11
     finally:
         await engine.close()
 
