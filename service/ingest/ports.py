@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from msgspec import Struct
 
 from service.domain.events import AssetEvent
 from service.domain.memory import AssetMemory
@@ -78,8 +79,7 @@ class StoreWatch(Protocol):
     def store_failed(self, reason: str, now: datetime) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """How a webhook ended: what the sender gets (never why it was refused), and what the log says of it.
 
     `status` is HTTP's. `verdict` is the receipt's status, or `unavailable` where nothing was stored. `reason` is a

@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, Undefined, nodes
 from jinja2.environment import TemplateExpression
+from msgspec import Struct
 
 from service.rules.analysis import parse_expression
 from service.rules.scope import NAMES
@@ -19,8 +20,7 @@ _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """`urls` are the ones the rule's templates are evaluated for."""
 
     matched: bool

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from jinja2 import TemplateError
+from msgspec import Struct
 
 from service.domain.errors import RuleFailed
 from service.domain.events import AssetEvent
@@ -18,8 +19,7 @@ from service.rules.scope import Asset
 from service.rules.variants import spelled
 
 
-@dataclass(frozen=True, slots=True)
-class ImageTrace:
+class ImageTrace(Struct, frozen=True):
     """One source image a rule made for one project: the template and URL it came from, and why it may not be sent."""
 
     src_image: str
@@ -29,8 +29,7 @@ class ImageTrace:
     refusal: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RuleTrace:
+class RuleTrace(Struct, frozen=True):
     """What one rule did with the event, and why. A rule with an `error` contributed nothing."""
 
     rule: str
@@ -40,8 +39,7 @@ class RuleTrace:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The purges of one event, each image once per project, and a trace of every rule of the source."""
 
     purges: tuple[PlannedPurge, ...]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Self
+
+from msgspec import Struct
 
 from service.domain.events import AssetEvent
 
 NAMES = ("asset", "url", "payload", "headers", "source")
 
 
-@dataclass(frozen=True, slots=True)
-class Asset:
+class Asset(Struct, frozen=True):
     """The name `asset`: these attributes and no others. `kind` is plain text."""
 
     id: str
@@ -44,4 +44,4 @@ class Asset:
         )
 
 
-ASSET_ATTRIBUTES = tuple(field.name for field in fields(Asset))
+ASSET_ATTRIBUTES = Asset.__struct_fields__
