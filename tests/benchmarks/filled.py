@@ -8,30 +8,32 @@ from pathlib import Path
 
 import psycopg
 
-# What differs from copy to copy, as SQL over the number {n}; every other column is the genuine row's.
+# What differs from copy to copy, as SQL over the number {n}; every other column is the genuine row's. The
+# first 14 characters of an id are its time, by which retention judges what may go.
 _COPIES = {
-    "receipts": {"id": "{id_rcp}", "dedupe": "{digest}"},
+    "receipts": {"id": "substr(id, 1, 14) || {tail}", "dedupe": "{digest}"},
     "purges": {
-        "id": "{id_prg}",
+        "id": "substr(id, 1, 14) || {tail}",
         "state": "'done'",
         "src_image": "src_image || {n}",
         "finished_at": "created_at",
         "attempts": "1",
     },
-    "receipt_purges": {"receipt_id": "{id_rcp}", "purge_id": "{id_prg}"},
+    "receipt_purges": {
+        "receipt_id": "substr(receipt_id, 1, 14) || {tail}",
+        "purge_id": "substr(purge_id, 1, 14) || {tail}",
+    },
     "assets": {"asset_id": "asset_id || {n}"},
 }
 _SQLITE = {
     "n": "n",
     "digest": "randomblob(16)",
-    "id_rcp": "'rcp_' || printf('%026d', n)",
-    "id_prg": "'prg_' || printf('%026d', n)",
+    "tail": "printf('%016d', n)",
 }
 _POSTGRES = {
     "n": "n",
     "digest": "decode(md5(n::text), 'hex')",
-    "id_rcp": "'rcp_' || lpad(n::text, 26, '0')",
-    "id_prg": "'prg_' || lpad(n::text, 26, '0')",
+    "tail": "lpad(n::text, 16, '0')",
 }
 _NUMBERS = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})"
 
