@@ -266,3 +266,18 @@ async def test_orphans_are_buried_when_they_are_old(engine: Engine) -> None:
     }
     buried = await stored(engine, old)
     assert (buried.finished_at, buried.last_error, buried.src_image) == (at(99), "not configured", IMAGE)
+
+
+@pytest.mark.parametrize("state", [PurgeState.DONE, PurgeState.DEAD, PurgeState.PENDING])
+async def test_a_former_owner_s_late_word_changes_nothing_of_the_next_one_s_call(
+    engine: Engine, state: PurgeState
+) -> None:
+    """It was taken for dead, and the purge is in a call of another process by now: that one has the last word."""
+    await asked(engine, wanted())
+    (former,) = await claimed(engine)
+    assert await Queue(engine).recover("shop") == 1
+    (present,) = await claimed(engine)
+    await settled(engine, former, state, due_at=NOW)
+    assert (await stored(engine, present)).state is PurgeState.CLAIMED
+    await settled(engine, present, PurgeState.DONE)
+    assert (await stored(engine, present)).state is PurgeState.DONE
