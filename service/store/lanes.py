@@ -61,12 +61,13 @@ class LeasedLanes:
         lease = {"worker": self._worker, "lease": round(self._seconds * 1000)}
         tx.run("join_workers", name=_WORKERS + self._worker, **lease)
         workers = int(tx.value("count_workers"))
-        renewed = {row["project"] for row in tx.all("renew_lanes", **lease)}
+        kept = {row["project"] for row in tx.all("lanes_of_worker", worker=self._worker)}
         share = -(-len(projects) // workers)
-        owned = set(sorted(renewed & projects)[:share])
-        for project in renewed - owned:
-            tx.run("leave_lane", project=project, worker=self._worker)
+        # What is more than the share is not renewed and not let go: a call may be under way. `give_up` ends it.
+        owned = set(sorted(kept & projects)[:share])
+        for project in owned:
+            tx.run("renew_lane", project=project, **lease)
         for project in sorted(projects - owned):
-            if len(owned) < share and tx.one("take_lane", project=project, **lease) is not None:
+            if len(owned) < share and project not in kept and tx.one("take_lane", project=project, **lease) is not None:
                 owned.add(project)
         return frozenset(owned)

@@ -25,12 +25,17 @@ class Process:
 
     def __init__(self, engine: PostgresEngine, name: str, seconds: float = 60) -> None:
         self.now = 0.0
+        self.had: set[str] = set()
         self.lanes = LeasedLanes(engine, name, seconds, lambda: self.now)
 
-    async def own(self, *projects: str) -> set[str]:
-        """What it has after the next renewal."""
+    async def own(self, *projects: str, calls: bool = False) -> set[str]:
+        """What it has after the next renewal; as the dispatcher does, it gives up what it lost, unless a call is on."""
         self.now += RENEW_AFTER
-        return set(await self.lanes.own(projects or PROJECTS))
+        owned = set(await self.lanes.own(projects or PROJECTS))
+        for project in set() if calls else self.had - owned:
+            await self.lanes.give_up(project)
+        self.had = owned | (self.had if calls else set())
+        return owned
 
 
 @pytest.fixture
@@ -74,6 +79,17 @@ async def test_a_process_that_is_gone_loses_its_lanes_when_the_lease_ends(engine
         while await other.own("shop") != {"shop"}:
             await asyncio.sleep(0.05)
     assert await gone.own("shop") == set(), "what has ended is not renewed"
+
+
+async def test_what_is_more_than_the_share_is_free_when_its_call_is_over(engine: PostgresEngine) -> None:
+    """Another process's call for the same project at once is what leases are there to prevent."""
+    one, two = Process(engine, "one"), Process(engine, "two")
+    assert await one.own("blog", "shop", calls=True) == {"blog", "shop"}
+    assert await two.own("blog", "shop") == set()
+    assert await one.own("blog", "shop", calls=True) == {"blog"}
+    assert await two.own("blog", "shop") == set(), "the call for shop is still under way"
+    assert await one.own("blog", "shop") == {"blog"}
+    assert await two.own("blog", "shop") == {"shop"}
 
 
 async def test_a_project_that_is_no_longer_configured_is_let_go(engine: PostgresEngine) -> None:

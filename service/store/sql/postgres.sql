@@ -30,11 +30,14 @@ ON CONFLICT (project) DO UPDATE SET until = excluded.until;
 SELECT COUNT(*) FROM lanes
 WHERE project LIKE '@%%' AND until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
 
--- name: renew_lanes
--- A lease that has ended is not renewed: in the meantime another process may have had it.
+-- name: lanes_of_worker
+-- A lease that has ended does not count: in the meantime another process may have had it.
+SELECT project FROM lanes
+WHERE worker = :worker AND project NOT LIKE '@%%' AND until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
+
+-- name: renew_lane!
 UPDATE lanes SET until = (extract(epoch FROM clock_timestamp()) * 1000)::bigint + :lease
-WHERE worker = :worker AND project NOT LIKE '@%%' AND until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint
-RETURNING project;
+WHERE project = :project AND worker = :worker;
 
 -- name: take_lane^
 INSERT INTO lanes (project, worker, until)
