@@ -14,6 +14,22 @@ from service.settings.model import Auth, Source
 _STORED = frozenset({"content-type"})
 
 
+def _guide(*setup: str) -> Guide:
+    """All but the steps is the same for whoever sends a payload of its own making."""
+    return Guide(
+        setup=setup,
+        events="Your sender says what happened: the last part of `type` (or `event`, `event_type`, `action`) is "
+        "`created`, `updated`, `published`, `replaced`, `renamed`, `deleted`, `unpublished` or `restored`; "
+        "anything else becomes `unknown`.",
+        covered="Nothing of the request: whoever knows the credential may say anything, and replay it. Every "
+        "delivery without a time of its own in the body counts as another event.",
+        retries="Your sender's affair. The relay answers 200 once it has stored the event, 401 to what does not "
+        "verify, 503 while it cannot store: try again on that, for some hours.",
+        urls="In the payload, of your own making: `url` or `urls`, and `old_url` or `previous_url` for earlier "
+        "ones, at the top or within `data`. Any other shape is up to a rule, which sees the whole `payload`.",
+    )
+
+
 class PlainCredential(CredentialOnly, PlainProvider):
     """Where `auth:` is left out and the provider's name says all there is to say, `implied` takes its place."""
 
@@ -41,20 +57,9 @@ class Basic(PlainCredential):
         tolerance=None,
         stored_headers=_STORED,
         auth=("basic",),
-        guide=Guide(
-            setup=(
-                "Have the sender post JSON to `https://relay.example.com/hooks/NAME` with HTTP Basic.",
-                "`auth: {basic: USER}`; the password is one of `secrets`.",
-            ),
-            events="Your sender says what happened: the last part of `type` (or `event`, `event_type`, `action`) is "
-            "`created`, `updated`, `published`, `replaced`, `renamed`, `deleted`, `unpublished` or `restored`; "
-            "anything else becomes `unknown`.",
-            covered="Nothing of the request: whoever knows the credential may say anything, and replay it. Every "
-            "delivery without a time of its own in the body counts as another event.",
-            retries="Your sender's affair. The relay answers 200 once it has stored the event, 401 to what does not "
-            "verify, 503 while it cannot store: try again on that, for some hours.",
-            urls="In the payload, of your own making: `url` or `urls`, and `old_url` or `previous_url` for earlier "
-            "ones, at the top or within `data`. Any other shape is up to a rule, which sees the whole `payload`.",
+        guide=_guide(
+            "Have the sender post JSON to `https://relay.example.com/hooks/NAME` with HTTP Basic.",
+            "`auth: {basic: USER}`; the password is one of `secrets`.",
         ),
     )
 
@@ -70,21 +75,10 @@ class Bearer(PlainCredential):
         tolerance=None,
         stored_headers=_STORED,
         auth=("bearer",),
-        guide=Guide(
-            setup=(
-                "Have the sender post JSON to `https://relay.example.com/hooks/NAME` with `Authorization: Bearer "
-                "SECRET`.",
-                "SECRET is one of `secrets`: 32 random characters or more.",
-            ),
-            events="Your sender says what happened: the last part of `type` (or `event`, `event_type`, `action`) is "
-            "`created`, `updated`, `published`, `replaced`, `renamed`, `deleted`, `unpublished` or `restored`; "
-            "anything else becomes `unknown`.",
-            covered="Nothing of the request: whoever knows the credential may say anything, and replay it. Every "
-            "delivery without a time of its own in the body counts as another event.",
-            retries="Your sender's affair. The relay answers 200 once it has stored the event, 401 to what does not "
-            "verify, 503 while it cannot store: try again on that, for some hours.",
-            urls="In the payload, of your own making: `url` or `urls`, and `old_url` or `previous_url` for earlier "
-            "ones, at the top or within `data`. Any other shape is up to a rule, which sees the whole `payload`.",
+        guide=_guide(
+            "Have the sender post JSON to `https://relay.example.com/hooks/NAME` with `Authorization: Bearer "
+            "SECRET`.",
+            "SECRET is one of `secrets`: 32 random characters or more.",
         ),
     )
     implied = Auth(bearer=True)
@@ -101,20 +95,9 @@ class Header(PlainCredential):
         tolerance=None,
         stored_headers=_STORED,
         auth=("header",),
-        guide=Guide(
-            setup=(
-                "Have the sender post JSON to `https://relay.example.com/hooks/NAME` with a header of your choice.",
-                "`auth: {header: X-Relay-Key}`; the header's value is one of `secrets`.",
-            ),
-            events="Your sender says what happened: the last part of `type` (or `event`, `event_type`, `action`) is "
-            "`created`, `updated`, `published`, `replaced`, `renamed`, `deleted`, `unpublished` or `restored`; "
-            "anything else becomes `unknown`.",
-            covered="Nothing of the request: whoever knows the credential may say anything, and replay it. Every "
-            "delivery without a time of its own in the body counts as another event.",
-            retries="Your sender's affair. The relay answers 200 once it has stored the event, 401 to what does not "
-            "verify, 503 while it cannot store: try again on that, for some hours.",
-            urls="In the payload, of your own making: `url` or `urls`, and `old_url` or `previous_url` for earlier "
-            "ones, at the top or within `data`. Any other shape is up to a rule, which sees the whole `payload`.",
+        guide=_guide(
+            "Have the sender post JSON to `https://relay.example.com/hooks/NAME` with a header of your choice.",
+            "`auth: {header: X-Relay-Key}`; the header's value is one of `secrets`.",
         ),
     )
 
@@ -130,11 +113,10 @@ class CapabilityUrl(PlainCredential):
         tolerance=None,
         stored_headers=_STORED,
         auth=("capability",),
-        guide=Guide(
-            setup=(
-                "One of `secrets` is what makes keys: 32 random characters or more.",
-                "`image-relay url NAME` prints the whole address, `https://relay.example.com/hooks/NAME/KEY`: have "
-                "the sender post JSON to it, and to nobody tell it.",
+        guide=_guide(
+            "One of `secrets` is what makes keys: 32 random characters or more.",
+            "`image-relay url NAME` prints the whole address, `https://relay.example.com/hooks/NAME/KEY`: have "
+            "the sender post JSON to it, and to nobody tell it.",
             ),
             events="Your sender says what happened: the last part of `type` (or `event`, `event_type`, `action`) is "
             "`created`, `updated`, `published`, `replaced`, `renamed`, `deleted`, `unpublished` or `restored`; "
@@ -165,19 +147,9 @@ class Plain(PlainCredential):
         auth=(*UNSIGNED_AUTH, "query"),
         guide=Guide(
             setup=(
-                "Have the sender post JSON to `https://relay.example.com/hooks/NAME`.",
-                "`auth:` names its credential; `unverified: true` says that there is none, and that anybody may "
-                "purge what the rules let through.",
-            ),
-            events="Your sender says what happened: the last part of `type` (or `event`, `event_type`, `action`) is "
-            "`created`, `updated`, `published`, `replaced`, `renamed`, `deleted`, `unpublished` or `restored`; "
-            "anything else becomes `unknown`.",
-            covered="Nothing of the request: whoever knows the credential may say anything, and replay it. Every "
-            "delivery without a time of its own in the body counts as another event.",
-            retries="Your sender's affair. The relay answers 200 once it has stored the event, 401 to what does not "
-            "verify, 503 while it cannot store: try again on that, for some hours.",
-            urls="In the payload, of your own making: `url` or `urls`, and `old_url` or `previous_url` for earlier "
-            "ones, at the top or within `data`. Any other shape is up to a rule, which sees the whole `payload`.",
+            "Have the sender post JSON to `https://relay.example.com/hooks/NAME`.",
+            "`auth:` names its credential; `unverified: true` says that there is none, and that anybody may "
+            "purge what the rules let through.",
         ),
     )
 
