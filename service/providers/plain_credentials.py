@@ -14,15 +14,15 @@ from service.settings.model import Auth, Source
 _STORED = frozenset({"content-type"})
 
 
-def _guide(*setup: str) -> Guide:
-    """All but the steps is the same for whoever sends a payload of its own making."""
+def _guide(*setup: str, also: str = "") -> Guide:
+    """All but the steps is the same for whoever sends a payload of its own making; `also` is not covered either."""
     return Guide(
         setup=setup,
         events="Your sender says what happened: the last part of `type` (or `event`, `event_type`, `action`) is "
         "`created`, `updated`, `published`, `replaced`, `renamed`, `deleted`, `unpublished` or `restored`; "
         "anything else becomes `unknown`.",
         covered="Nothing of the request: whoever knows the credential may say anything, and replay it. Every "
-        "delivery without a time of its own in the body counts as another event.",
+        f"delivery without a time of its own in the body counts as another event.{also}",
         retries="Your sender's affair. The relay answers 200 once it has stored the event, 401 to what does not "
         "verify, 503 while it cannot store: try again on that, for some hours.",
         urls="In the payload, of your own making: `url` or `urls`, and `old_url` or `previous_url` for earlier "
@@ -76,8 +76,7 @@ class Bearer(PlainCredential):
         stored_headers=_STORED,
         auth=("bearer",),
         guide=_guide(
-            "Have the sender post JSON to `https://relay.example.com/hooks/NAME` with `Authorization: Bearer "
-            "SECRET`.",
+            "Have the sender post JSON to `https://relay.example.com/hooks/NAME` with `Authorization: Bearer SECRET`.",
             "SECRET is one of `secrets`: 32 random characters or more.",
         ),
     )
@@ -117,18 +116,8 @@ class CapabilityUrl(PlainCredential):
             "One of `secrets` is what makes keys: 32 random characters or more.",
             "`image-relay url NAME` prints the whole address, `https://relay.example.com/hooks/NAME/KEY`: have "
             "the sender post JSON to it, and to nobody tell it.",
-            ),
-            events="Your sender says what happened: the last part of `type` (or `event`, `event_type`, `action`) is "
-            "`created`, `updated`, `published`, `replaced`, `renamed`, `deleted`, `unpublished` or `restored`; "
-            "anything else becomes `unknown`.",
-            covered="Nothing of the request: whoever knows the credential may say anything, and replay it. Every "
-            "delivery without a time of its own in the body counts as another event. The key is in the URL, so "
-            "proxies in between may log it; the relay itself does not. Another secret makes every older key "
-            "worthless.",
-            retries="Your sender's affair. The relay answers 200 once it has stored the event, 401 to what does not "
-            "verify, 503 while it cannot store: try again on that, for some hours.",
-            urls="In the payload, of your own making: `url` or `urls`, and `old_url` or `previous_url` for earlier "
-            "ones, at the top or within `data`. Any other shape is up to a rule, which sees the whole `payload`.",
+            also=" The key is in the URL, so proxies in between may log it; the relay itself does not. Another secret "
+            "makes every older key worthless.",
         ),
     )
     implied = Auth(capability=True)
@@ -145,8 +134,7 @@ class Plain(PlainCredential):
         tolerance=None,
         stored_headers=_STORED,
         auth=(*UNSIGNED_AUTH, "query"),
-        guide=Guide(
-            setup=(
+        guide=_guide(
             "Have the sender post JSON to `https://relay.example.com/hooks/NAME`.",
             "`auth:` names its credential; `unverified: true` says that there is none, and that anybody may "
             "purge what the rules let through.",
