@@ -9,7 +9,6 @@ from urllib.parse import unquote, urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -68,11 +67,12 @@ def create_app(deps: Deps) -> ASGIApp:
 
 class _Direct:
     """Takes a webhook to a source's plain path to the endpoint, and everything else to the application, which would
-    answer the same: to find the route there costs as much as to verify a signature."""
+    answer the same: to find the route there costs as much as to verify a signature. The endpoint answers what it did
+    not expect by itself."""
 
     def __init__(self, app: ASGIApp, endpoint: ASGIApp, sources: Mapping[str, str]) -> None:
         self._app = app
-        self._endpoint = ServerErrorMiddleware(endpoint, handler=_unexpected_error)
+        self._endpoint = endpoint
         self._sources = sources
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

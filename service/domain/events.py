@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
 
 
 class AssetKind(StrEnum):
@@ -26,8 +27,7 @@ class AssetKind(StrEnum):
         return self in (AssetKind.DELETED, AssetKind.UNPUBLISHED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssetEvent:
+class AssetEvent(Struct, frozen=True, kw_only=True):
     """One asset's event.
 
     `urls` are the ones the event says are current, `earlier_urls` those it says the asset had (a rename's old name).
@@ -56,38 +56,33 @@ class AssetEvent:
         return tuple(dict.fromkeys((*self.urls, *self.earlier_urls)))
 
 
-@dataclass(frozen=True, slots=True)
-class Ignored:
+class Ignored(Struct, frozen=True):
     """The event is genuine and is not about an image."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class TestPing:
+class TestPing(Struct, frozen=True):
     """The sender's test button or its announcement that notifications are configured."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Confirmation:
+class Confirmation(Struct, frozen=True):
     """The sender waits for a GET of `url`, which the provider built itself from allow-listed parts, before it sends."""
 
     url: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(Struct, frozen=True):
     """The sender asks in a verified request to be answered with this JSON document before it sends."""
 
     answer: bytes
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notification:
+class Notification(Struct, frozen=True, kw_only=True):
     """A verified body, read: the asset events in it, or why there are none.
 
     `payload` is the parsed body the rules may look into; `event_id` is the sender's own id of the event (None: a

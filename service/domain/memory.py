@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from service.domain.clock import to_ms
 from service.domain.events import AssetEvent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssetMemory:
+class AssetMemory(Struct, frozen=True, kw_only=True):
     """The newest state known of an asset: its current URLs, those it had before (newest first), and since when."""
 
     urls: tuple[str, ...] = ()

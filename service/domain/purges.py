@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from msgspec import Struct
+
 
 class Action(StrEnum):
     """`delete` is Vercel's dangerously-delete-by-src-images, `invalidate` its invalidate-by-src-images."""
@@ -37,8 +39,7 @@ class ReceiptStatus(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedPurge:
+class PlannedPurge(Struct, frozen=True, kw_only=True):
     """One image to drop, with where it came from.
 
     `deadline` is Vercel's revalidationDeadlineSeconds and 0 for invalidate. `settle` is in seconds. `refusal` says why

@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec import Struct
+
 from service.domain.events import AssetEvent
 from service.domain.lookups import PlannedLookup
 from service.domain.memory import AssetMemory
 from service.domain.purges import PlannedPurge, ReceiptStatus
+from service.domain.requests import HidesBody
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewReceipt:
+class NewReceipt(HidesBody, frozen=True, kw_only=True):
     """A webhook about to be stored.
 
     `dedupe` is 16 bytes that every delivery of the same event shares, None for what must never count as the first of
@@ -29,7 +31,7 @@ class NewReceipt:
     method: str
     path: str
     headers: Mapping[str, str]
-    body: bytes = field(repr=False)
+    body: bytes
     body_bytes: int
     received_at: datetime
     signed_at: datetime | None = None
@@ -62,8 +64,7 @@ class Receipt:
         return self.body is not None and len(self.body) == self.body_bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedEvent:
+class PlannedEvent(Struct, frozen=True, kw_only=True):
     """One asset event as the rules saw it (memory added), what came of it, and what to remember now."""
 
     event: AssetEvent

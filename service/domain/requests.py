@@ -7,11 +7,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
 
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
 from service.domain.errors import Refused
 
 
-@dataclass(frozen=True, slots=True)
-class RawRequest:
+class HidesBody(Struct, frozen=True):
+    """Shows its fields in `repr`, but for the body and what is its own."""
+
+    def __repr__(self) -> str:
+        shown = (name for name in self.__struct_fields__ if name != "body" and not name.startswith("_"))
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+
+
+class RawRequest(HidesBody, frozen=True):
     """A request as it was received: nothing decoded, nothing trusted.
 
     `path` is path and query as the sender sees and signs them, still percent-encoded. Header names are lower-case and
@@ -21,11 +31,11 @@ class RawRequest:
     method: str
     path: str
     headers: tuple[tuple[str, str], ...]
-    body: bytes = field(repr=False)
-    _by_name: Mapping[str, str] = field(init=False, repr=False, compare=False)  # the last of each: one look, not many
+    body: bytes
+    _by_name: Mapping[str, str] = {}  # the last of each, for itself to fill: one look, not many
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_by_name", dict(self.headers))
+        force_setattr(self, "_by_name", dict(self.headers))
 
     @classmethod
     def of(cls, method: str, path: str, headers: Mapping[str, str] | Iterable[tuple[str, str]], body: bytes) -> Self:
@@ -67,16 +77,14 @@ class Greeting:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Authentic:
+class Authentic(Struct, frozen=True):
     """What a provider's verification found. `signed_at` is the sender's own signed clock, where the scheme has one."""
 
     scheme: str
     signed_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(HidesBody, frozen=True):
     """A request that proved its sender. Only `service.providers.verification` makes one.
 
     `headers` holds the provider's allow-listed headers alone, and a secret within the body is blotted out: no
@@ -86,6 +94,6 @@ class Verified:
     source: str
     scheme: str
     headers: Mapping[str, str]
-    body: bytes = field(repr=False)
+    body: bytes
     received_at: datetime
     signed_at: datetime | None = None

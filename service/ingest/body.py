@@ -18,23 +18,55 @@ class Unread(StrEnum):
     STOPPED = "stopped"
 
 
-async def read_body(
-    receive: Receive, headers: Iterable[tuple[bytes, bytes]], limit: int, seconds: float
-) -> bytes | Unread:
-    """The whole body. One over `limit` bytes is given up at once where it is declared, else at the byte too many.
+class BodyReader:
+    """Reads bodies of at most `limit` bytes, each within `seconds`.
 
     Starlette's own `max_body_size` answers in plain text, and in place of whatever the endpoint would have said.
     """
-    if _declared(headers) > limit:
-        return Unread.TOO_LARGE
-    try:
-        async with asyncio.timeout(seconds):
-            return await _collected(receive, limit)
-    except TimeoutError:
-        return Unread.TOO_SLOW
-    except asyncio.CancelledError:
-        # The server stops and has waited long enough. Passed on, it would be a 500 and a traceback in the log.
-        return Unread.STOPPED
+
+    def __init__(self, limit: int, seconds: float) -> None:
+        self._limit = limit
+        self._seconds = seconds
+        # When each body is overdue, the first one first. One timer for all of them: nearly every body is there at
+        # once, and a timer of its own would cost more than reading it.
+        self._due: dict[asyncio.Task[object], float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def read(self, receive: Receive, headers: Iterable[tuple[bytes, bytes]]) -> bytes | Unread:
+        """The whole body. One that is too large is given up at once where it is declared, else at the byte too many."""
+        if _declared(headers) > self._limit:
+            return Unread.TOO_LARGE
+        task = asyncio.current_task()
+        assert task is not None, "a request is served in a task"
+        self._begin(task)
+        try:
+            return await _collected(receive, self._limit)
+        except asyncio.CancelledError:
+            if task not in self._due:
+                task.uncancel()
+                return Unread.TOO_SLOW
+            # The server stops and has waited long enough. Passed on, it would be a 500 and a traceback in the log.
+            return Unread.STOPPED
+        finally:
+            self._due.pop(task, None)
+
+    def _begin(self, task: asyncio.Task[object]) -> None:
+        loop = asyncio.get_running_loop()
+        self._due[task] = loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = loop.call_later(self._seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        """Cancels what is overdue, and comes back for the next one."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        while self._due:
+            task, due = next(iter(self._due.items()))
+            if due > loop.time():
+                self._timer = loop.call_at(due, self._give_up)
+                return
+            del self._due[task]
+            task.cancel()
 
 
 def _declared(headers: Iterable[tuple[bytes, bytes]]) -> int:

@@ -13,7 +13,7 @@ from service.domain.clock import Clock
 from service.domain.ids import new_id
 from service.domain.requests import RawRequest
 from service.ingest.answers import RETRY_SECONDS, early_error, respond, retry_after
-from service.ingest.body import Unread, read_body
+from service.ingest.body import BodyReader, Unread
 from service.ingest.intake import Intake
 from service.ingest.pipeline import Pipeline
 from service.ingest.ports import Answer, Meter
@@ -45,6 +45,7 @@ class Endpoint:
         self._pipelines = pipelines
         self._intake = intake
         self._limits = limits
+        self._bodies = BodyReader(limits.body_bytes, limits.body_seconds)
         self._prefix = prefix
         self._clock = clock
         self._meter = meter
@@ -88,15 +89,15 @@ class Endpoint:
         """What the log is told, what the sender is told, and how many bytes were read, None where not all were."""
         if wait := self._wait(pipeline):
             return _LIMITED, early_error(429, "rate_limited", "too many webhooks; send later", retry_after(wait)), None
-        body = await read_body(receive, scope["headers"], self._limits.body_bytes, self._limits.body_seconds)
+        body = await self._bodies.read(receive, scope["headers"])
         if isinstance(body, Unread):
             return _UNREAD[body], self._unread(body), None
-        answer = await self._judged(pipeline, self._raw(scope, body), request_id)
+        answer = await self._judged(pipeline, scope, body, request_id)
         return answer, respond(answer), len(body)
 
-    async def _judged(self, pipeline: Pipeline, request: RawRequest, request_id: str) -> Answer:
+    async def _judged(self, pipeline: Pipeline, scope: Scope, body: bytes, request_id: str) -> Answer:
         try:
-            return await self._intake.take(pipeline, request, self._clock())
+            return await self._intake.take(pipeline, self._raw(scope, body), self._clock())
         except Exception:  # a bug of ours is no reason for the sender to give the webhook up
             log.exception("webhook.failed", request_id=request_id, source=pipeline.name)
             return Answer(status=503, verdict="failed", reason="unexpected")

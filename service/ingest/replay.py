@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from service.domain.errors import CommandFailed, Refused, Unreadable
 from service.domain.events import Confirmation

@@ -10,6 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, Literal, TextIO, cast
 
 import msgspec
@@ -26,6 +27,7 @@ Style = Literal["console", "json"]
 _HIDDEN = "***"
 _SHORTEST = 6  # a shorter secret is part of too many words to be blotted out of them
 _BEARER = r"(?i:\bbearer\s+)[\w.~+/=-]{6,}"
+_LEVELS = {"warn": "warning", "exception": "error"}
 _QUIET = ("httpx", "httpcore", "asyncio", "uvicorn.access")  # what they tell at info is in our own lines
 
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
@@ -100,12 +102,8 @@ def configure(style: Style | None = None, level: str = "INFO") -> None:
     stream = _Lines(sys.stderr)
     number = logging.getLevelNamesMapping()[level.upper()]
     rendering = _rendering(style or ("console" if stream.isatty() else "json"), colors=stream.isatty())
-    told: list[Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-    ]
     structlog.configure(
-        processors=[*told, *rendering],
+        processors=rendering,
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(cast(TextIO, stream)),
         cache_logger_on_first_use=True,
@@ -114,7 +112,7 @@ def configure(style: Style | None = None, level: str = "INFO") -> None:
     own = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*told, structlog.stdlib.add_logger_name], processors=[own, *rendering]
+            foreign_pre_chain=[structlog.stdlib.add_logger_name], processors=[own, *rendering]
         )
     )
     logging.basicConfig(handlers=[handler], level=number, force=True)
@@ -144,12 +142,17 @@ def _secrets_in(value: Any) -> Iterable[Secret]:
 
 def _rendering(style: Style, *, colors: bool) -> list[Processor]:
     if style == "json":
-        return [structlog.processors.format_exc_info, _blotted(_as_json)]
+        return [_blotted(_as_json)]  # one step, because every webhook has a line: five cost twice as much
     # Rich's tracebacks would show local variables, and those hold bodies and secrets.
     console = structlog.dev.ConsoleRenderer(
         colors=colors, exception_formatter=structlog.dev.plain_traceback, timestamp_key="time"
     )
-    return [_one_line, _blotted(console)]
+    return [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        _one_line,
+        _blotted(console),
+    ]
 
 
 def _blotted(render: Callable[[Any, str, MutableMapping[str, Any]], str]) -> Processor:
@@ -157,8 +160,10 @@ def _blotted(render: Callable[[Any, str, MutableMapping[str, Any]], str]) -> Pro
 
 
 def _as_json(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
-    told = {"time": event.pop("time"), "level": event.pop("level"), "event": event.pop("event"), **event}
-    return _encode(told).decode()
+    if "exc_info" in event:
+        event = structlog.processors.format_exc_info(logger, method, event)
+    time = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return _encode({"time": time, "level": _LEVELS.get(method, method), "event": event.pop("event"), **event}).decode()
 
 
 def _one_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from service.domain.clock import iso, to_ms
 from service.domain.events import AssetEvent, Ignored, Notification

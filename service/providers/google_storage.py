@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
 from hashlib import md5
 from typing import Any
+
+from msgspec.structs import replace
 
 from service.domain.events import AssetEvent, AssetKind
 from service.providers import json_body

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -21,6 +20,7 @@ _KINDS = {
     "restored": AssetKind.RESTORED,
 }
 _IDS = ("id", "asset_id", "media_id")  # the last is Bynder's
+_PRESENT = ("url", "urls")
 _EARLIER = ("old_url", "old_urls", "previous_url", "previous_urls")
 
 
@@ -31,35 +31,35 @@ def plain_event(payload: Any, event_type: str, fallback_id: str) -> AssetEvent:
     """
     data = json_body.obj(payload, "data") or json_body.obj(payload)
     texts = {key: value for key, value in data.items() if isinstance(value, str) and value}
-    urls = (*_urls(data, "url"), *_urls(data, "urls"))
-    earlier = [url for key in _EARLIER for url in _urls(data, key)]
-    identity = next((found for key in _IDS if (found := json_body.scalar(data, key))), None)
+    urls = [url for key in _PRESENT if key in data for url in _urls(data[key])]
+    earlier = [url for key in _EARLIER if key in data for url in _urls(data[key])]
+    identity = None
+    for key in _IDS:
+        if key in data and (identity := json_body.scalar(data, key)):
+            break
     if identity is None and urls:
         identity = sha256("\n".join(urls).encode()).hexdigest()[:32]
     return AssetEvent(
         kind=_KINDS.get(event_type.rpartition(".")[2], AssetKind.UNKNOWN),
         id=identity or fallback_id,
         urls=tuple(dict.fromkeys(urls)),
-        earlier_urls=tuple(url for url in dict.fromkeys(earlier) if url not in urls),
+        earlier_urls=tuple([url for url in dict.fromkeys(earlier) if url not in urls]),
         bucket=texts.get("bucket"),
         key=texts.get("key"),
-        filename=_first(texts, "filename", "file_name", "fileName"),
-        mime_type=_first(texts, "mime_type", "mimeType", "content_type", "contentType"),
+        filename=texts.get("filename") or texts.get("file_name") or texts.get("fileName"),
+        mime_type=(
+            texts.get("mime_type") or texts.get("mimeType") or texts.get("content_type") or texts.get("contentType")
+        ),
         environment=texts.get("environment"),
         locale=texts.get("locale"),
         occurred_at=json_body.moment(payload, "timestamp"),
-        content_hash=_first(texts, "content_hash", "etag", "hash") or json_body.scalar(data, "version"),
+        content_hash=(
+            texts.get("content_hash") or texts.get("etag") or texts.get("hash") or json_body.scalar(data, "version")
+        ),
     )
 
 
-def _first(texts: Mapping[str, str], *keys: str) -> str | None:
-    return next((texts[key] for key in keys if key in texts), None)
-
-
-def _urls(data: Mapping[str, Any], key: str) -> list[str]:
+def _urls(value: Any) -> list[str]:
     """One string, or an array of strings or of objects with a `url`."""
-    value = data.get(key)
-    if value is None:
-        return []
     given = value if isinstance(value, list) else [value]
     return [url for one in given if (url := one if isinstance(one, str) else json_body.text(one, "url"))]

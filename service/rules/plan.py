@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from jinja2 import TemplateError
 from msgspec import Struct
+from msgspec.structs import replace
 
 from service.domain.errors import RuleFailed
 from service.domain.events import AssetEvent

@@ -12,8 +12,16 @@ _DIGEST = "sha256:"
 
 
 def key_of(name: str | None) -> str:
-    """The id or environment as it is stored; applied to what it gave, it changes nothing. '' stands for none."""
-    if not name or len(name) * 4 <= LONGEST:
-        return name or ""
-    told = name.replace("\0", "\u2400").encode("utf-8", "surrogatepass")  # as PostgreSQL keeps it
+    """The id or environment as it is stored; applied to what it gave, it changes nothing. '' stands for none.
+
+    PostgreSQL's text holds no NUL: its symbol takes the place, on SQLite too, so that what was read is found again by
+    what was asked for.
+    """
+    if not name:
+        return ""
+    if "\0" in name:
+        name = name.replace("\0", "\u2400")
+    if len(name) * 4 <= LONGEST:
+        return name
+    told = name.encode("utf-8", "surrogatepass")
     return name if len(told) <= LONGEST else _DIGEST + sha256(told).hexdigest()

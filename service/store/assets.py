@@ -46,12 +46,14 @@ def _learn(tx: Tx, source: str, known: Known, now: datetime, limit: int) -> bool
         "environment": key_of(known.environment),
         "asset_id": key_of(known.asset_id),
     }
-    tx.lock(source, place["environment"], place["asset_id"])
-    row = tx.one("get_asset", **place)
-    if row is None:
+    key = tuple(place.values())
+    tx.lock([key])
+    rows = tx.rows("recall_assets", [key])
+    if not rows:
         # As of no time: the first event that comes is the newer one, whatever it says.
         tx.run("learn_asset", **place, urls=_encode(known.urls).decode(), now=to_ms(now))
         return True
+    (row,) = rows
     earlier = _decode_urls(row["earlier_urls"])
     fresh = [url for url in known.urls if url not in (*_decode_urls(row["urls"]), *earlier)]
     if fresh:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-import aiosql
+from service.store.statements import Statements
 
 T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741 - an item
 Row = Any  # both drivers are set up so that a row answers to column names
 
 
@@ -17,12 +17,12 @@ class Tx:
 
     __slots__ = ("_cursor", "connection", "statements")
 
-    def __init__(self, statements: Mapping[str, str], connection: Any) -> None:
+    def __init__(self, statements: Statements, connection: Any) -> None:
         self.statements = statements
         self.connection = connection
         self._cursor = connection.cursor()
 
-    def lock(self, *names: str) -> None:
+    def lock(self, names: Iterable[tuple[str, ...]]) -> None:
         """Keep other processes from what these name until the transaction ends: here no other can write anyway."""
 
     def announce(self, project: str) -> None:
@@ -45,6 +45,15 @@ class Tx:
         """Every row."""
         return list(self._cursor.execute(self.statements[statement], parameters))
 
+    def rows(self, statement: str, rows: Sequence[Sequence[Any]], **scalars: Any) -> list[Row]:
+        """Carry out a statement over `VALUES :rows`; what it gives back, in no order."""
+        found: list[Row] = []
+        for text, parameters in self.statements.over_rows(statement).chunks(rows, scalars):
+            cursor = self._cursor.execute(text, parameters)
+            if cursor.description is not None:
+                found += cursor.fetchall()
+        return found
+
 
 class Lanes(Protocol):
     """Who sends for which project; see service.dispatch.ports."""
@@ -66,6 +75,11 @@ class Engine(Protocol):
         """Run a job in a transaction and return once that is on disk; raises StoreUnavailable."""
         ...
 
+    async def write_joined(self, join: Callable[[Tx, Sequence[I]], Sequence[T]], item: I) -> T:
+        """As `write`; the items that wait for the same `join` are given to it together, in order, and it gives back a
+        result for each."""
+        ...
+
     async def read(self, job: Callable[[Tx], T]) -> T:
         """Run a reading job on what is committed; raises StoreUnavailable."""
         ...
@@ -82,17 +96,3 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Finish what is under way, then let go of the database."""
         ...
-
-
-def load_statements(dialect: str, driver: str) -> Mapping[str, str]:
-    """The statements of both databases and of the dialect's own file by name, parsed once, in the driver's spelling.
-
-    aiosql reads the files; running them through its adapters as well would double the cost of a small statement.
-    """
-    folder = files("service.store") / "sql"
-    text = "\n".join(
-        (folder / name).read_text(encoding="utf-8") for name in ("common.sql", "lookups.sql", f"{dialect}.sql")
-    )
-    queries = aiosql.from_str(text, driver, mandatory_parameters=False)
-    names = [name for name in queries.available_queries if not name.endswith("_cursor")]
-    return {name: getattr(queries, name).sql for name in names}

@@ -15,6 +15,8 @@ from service.domain.errors import StoreUnavailable
 from service.store.engine import Tx
 
 T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741 - an item
+Join = Callable[[Tx, Sequence[Any]], Sequence[Any]]
 
 GROUP = 128
 """Jobs a transaction takes at most: bounds how long the first of them waits."""
@@ -60,7 +62,10 @@ class Connection(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Job(Generic[T]):
-    work: Callable[[Tx], T]
+    """`join` does the work for all items that it is given; None for a job of its own, which is the item."""
+
+    join: Callable[[Tx, Sequence[Any]], Sequence[T]] | None
+    item: Any
     future: asyncio.Future[T]
     result: T | None = None
     error: Exception | None = None
@@ -113,9 +118,16 @@ class GroupWriter:
 
     async def write(self, job: Callable[[Tx], T]) -> T:
         """Run a job in a transaction that it may share with others, and return once that is on disk."""
+        return await self._entered(_Job(None, job, self._loop.create_future()))
+
+    async def write_joined(self, join: Callable[[Tx, Sequence[I]], Sequence[T]], item: I) -> T:
+        """As `write`; what waits for the same `join` is given to it together. One whose item fails gets to see it
+        alone in a transaction of its own, so that the others' do not suffer."""
+        return await self._entered(_Job(join, item, self._loop.create_future()))
+
+    async def _entered(self, entry: _Job[T]) -> T:
         if self.stats.waiting >= WAITING:
             raise StoreUnavailable("too much is waiting for the disk")
-        entry: _Job[T] = _Job(job, self._loop.create_future())
         self.stats.waiting += 1
         if not self._gathered:
             # After all that is ready to run now: the thread is woken once, and commits once, for what that brings.
@@ -197,12 +209,15 @@ class GroupWriter:
         return self._attempt(jobs)
 
     def _attempt(self, jobs: Sequence[_Job[Any]]) -> _Failure | None:
-        begun, current = False, None
+        begun = False
+        current: _Job[Any] | None = None  # the one to blame
         try:
             tx = self._connection.begin()
             begun = True
-            for current in jobs:
-                current.result = current.work(tx)
+            for join, members in _joined(jobs):
+                current = members[0] if len(members) == 1 else None
+                for job, result in zip(members, join(tx, [job.item for job in members]), strict=True):
+                    job.result = result
             current = None
             self._connection.commit()
         except Exception as error:
@@ -227,6 +242,25 @@ class GroupWriter:
         self.stats.waiting -= len(jobs)
         for job in jobs:
             job.resolve()
+
+
+def _joined(jobs: Sequence[_Job[Any]]) -> list[tuple[Join, list[_Job[Any]]]]:
+    """The jobs in the order in which they came, those that share a `join` at the first one's place."""
+    runs: list[tuple[Join, list[_Job[Any]]]] = []
+    places: dict[Join, list[_Job[Any]]] = {}
+    for job in jobs:
+        if job.join is None:
+            runs.append((_by_itself, [job]))
+        elif (place := places.get(job.join)) is not None:
+            place.append(job)
+        else:
+            places[job.join] = members = [job]
+            runs.append((job.join, members))
+    return runs
+
+
+def _by_itself(tx: Tx, items: Sequence[Any]) -> list[Any]:
+    return [work(tx) for work in items]
 
 
 def _fail(jobs: Sequence[_Job[Any]], error: Exception) -> None:

@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from service.domain.clock import from_ms, to_ms
 from service.domain.errors import CommandFailed
 from service.domain.events import AssetEvent
-from service.domain.ids import new_id
 from service.domain.memory import AssetMemory
-from service.domain.purges import Action, PlannedPurge, Purge, ReceiptStatus
+from service.domain.purges import PlannedPurge, Purge, ReceiptStatus
 from service.domain.receipts import NewReceipt, PlannedEvent, Receipt, verdict
 from service.store.asset_keys import key_of
 from service.store.engine import Engine, Row, Tx
 from service.store.lookup_rows import add_lookup
+from service.store.memories import Memories, Planner, memory_of
+from service.store.queueing import queue_purges
 from service.store.rows import purge_of
 
-Planner = Callable[[AssetEvent, AssetMemory | None], PlannedEvent]
-
 _LOOKED_FOR = 1.0  # seconds of settling after which a dispatcher finds a purge by itself
-_TICK = 100  # milliseconds; a settling time may become longer by less than that, never shorter
-_FEW = 8  # events whose planning costs no more than looking beforehand whether they are known
+_SMALL = 16 * 1024  # bytes of a body that may share a statement with others
+_DEDUPE, _BODY = 2, 9  # places in a row of receipts
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 _decode = msgspec.json.Decoder().decode
-_decode_urls = msgspec.json.Decoder(list[str]).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """How a receipt was stored, and how many purges it led to."""
 
     id: str
@@ -59,7 +59,7 @@ class Inbox:
 
         A delivery of an event that is stored already changes nothing but its delivery count.
         """
-        return await self._engine.write(lambda tx: _accept(tx, new, events, plan))
+        return await self._engine.write_joined(_accept_all, _Incoming(new, events, plan))
 
     async def replan(self, receipt: Receipt, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Accepted:
         """Apply the present rules to a stored receipt and store what comes of it."""
@@ -69,7 +69,7 @@ class Inbox:
         """Store a request that was answered with a refusal; of its source's refused ones only the `newest` stay."""
 
         def job(tx: Tx) -> None:
-            _insert(tx, new, "[]")
+            _insert(tx, [_row(new, "[]", new.status, new.reason)])
             if new.status is ReceiptStatus.REFUSED:
                 tx.run("trim_refused", source=new.source, keep=newest)
 
@@ -97,28 +97,79 @@ class Inbox:
     async def assets(self, source: str, asset_id: str) -> Sequence[tuple[str, AssetMemory]]:
         """What is remembered of an asset, by environment."""
         rows = await self._engine.read(lambda tx: tx.all("find_assets", source=source, asset_id=key_of(asset_id)))
-        return [(row["environment"], _memory(row)) for row in rows]
+        return [(row["environment"], memory_of(row)) for row in rows]
 
 
-def _accept(tx: Tx, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Accepted:
-    # The insert says whether this event is new; planning, which it needs, changes nothing. Only a large request is
-    # worth a look-up beforehand.
-    if len(events) > _FEW and tx.value("receipt_of_dedupe", dedupe=new.dedupe) is not None:
-        events = ()
-    planned = plan_events(tx, new.source, events, plan)
-    status, reason = verdict(new, planned)
-    stored = _insert(tx, new, _trace(planned), status, reason)
-    if stored != new.id:
-        return Accepted(stored, ReceiptStatus.DUPLICATE, None, 0)
-    purges = _apply(tx, new, planned, new.received_at)
-    return Accepted(new.id, status, reason, purges, planned)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Incoming:
+    """A verified webhook on its way into the store."""
+
+    new: NewReceipt
+    events: Sequence[AssetEvent]
+    plan: Planner
+
+
+def _accept_all(tx: Tx, incoming: Sequence[_Incoming]) -> Sequence[Accepted]:
+    """A group of webhooks, as if one after the other: a few statements for all of them."""
+    holders = _holders(tx, [one.new.dedupe for one in incoming if one.new.dedupe is not None])
+    first: list[_Incoming] = []
+    again: list[tuple[str, datetime]] = []
+    held_by: list[str | None] = []
+    for one in incoming:
+        dedupe = one.new.dedupe
+        holder = None if dedupe is None else holders.get(dedupe)
+        held_by.append(holder)
+        if holder is None:
+            first.append(one)
+            if dedupe is not None:
+                holders[dedupe] = one.new.id
+        else:
+            again.append((holder, one.new.received_at))
+    stored = iter(_store(tx, first))
+    _count(tx, again)
+    return [
+        next(stored) if holder is None else Accepted(holder, ReceiptStatus.DUPLICATE, None, 0)
+        for one, holder in zip(incoming, held_by, strict=True)
+    ]
+
+
+def _holders(tx: Tx, dedupes: Sequence[bytes]) -> dict[bytes, str]:
+    """The receipts that are there already, by the event they hold."""
+    return {bytes(row["dedupe"]): row["id"] for row in tx.rows("receipts_of_dedupes", [(one,) for one in dedupes])}
+
+
+def _count(tx: Tx, again: Sequence[tuple[str, datetime]]) -> None:
+    """Further deliveries of what is stored."""
+    for holder, times in Counter(holder for holder, _ in again).items():
+        seen = max(to_ms(moment) for one, moment in again if one == holder)
+        tx.run("count_deliveries", id=holder, more=times, now=seen)
+
+
+def _store(tx: Tx, first: Sequence[_Incoming]) -> list[Accepted]:
+    memories = Memories(tx, [(one.new.source, one.events) for one in first])
+    accepted: list[Accepted] = []
+    rows: list[tuple[Any, ...]] = []
+    led: list[Led] = []
+    for one in first:
+        new = one.new
+        planned = memories.plan(new.source, one.events, one.plan)
+        status, reason = verdict(new, planned)
+        rows.append(_row(new, _trace(planned), status, reason))
+        led.append(Led(new.source, new.id, planned, new.received_at, new.received_at))
+        accepted.append(Accepted(new.id, status, reason, 0, planned))
+    _insert(tx, rows)
+    for one, outcome in zip(first, accepted, strict=True):
+        _add_lookups(tx, one.new, outcome.planned)
+    counts = apply_events(tx, memories, led)
+    return [replace(one, purges=count) if count else one for one, count in zip(accepted, counts, strict=True)]
 
 
 def _replan(tx: Tx, receipt: Receipt, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Accepted:
-    holder = tx.value("receipt_of_dedupe", dedupe=new.dedupe)
+    holder = None if new.dedupe is None else _holders(tx, [new.dedupe]).get(new.dedupe)
     if holder not in (None, receipt.id):
         return Accepted(holder, ReceiptStatus.DUPLICATE, None, 0)
-    planned = plan_events(tx, receipt.source, events, plan, receipt.received_at)
+    memories = Memories(tx, [(receipt.source, events)])
+    planned = memories.plan(receipt.source, events, plan, receipt.received_at)
     status, reason = verdict(new, planned)
     changed = tx.run(
         "update_receipt",
@@ -133,161 +184,85 @@ def _replan(tx: Tx, receipt: Receipt, new: NewReceipt, events: Sequence[AssetEve
     if not changed:
         raise CommandFailed(f"{receipt.id} is past its retention: it was removed a moment ago")
     tx.run("forget_lookups", receipt_id=receipt.id)
-    purges = _apply(tx, new, planned, receipt.received_at)
+    _add_lookups(tx, new, planned)
+    led = Led(new.source, new.id, planned, receipt.received_at, new.received_at)
+    (purges,) = apply_events(tx, memories, [led])
     return Accepted(receipt.id, status, reason, purges, planned)
 
 
-def plan_events(
-    tx: Tx, source: str, events: Sequence[AssetEvent], plan: Planner, replayed: datetime | None = None
-) -> tuple[PlannedEvent, ...]:
-    """Each event on the memory the one before it leaves: a request may speak of one asset twice.
-
-    `replayed` is when the request came in, where that was some time ago.
-    """
-    memories: dict[tuple[str, str], AssetMemory | None] = {}
-    overtaken: set[tuple[str, str]] = set()
-    planned = []
-    for event in events:
-        key = (key_of(event.environment), key_of(event.id))
-        if key not in memories:
-            tx.lock(source, *key)
-            row = tx.one("get_asset", source=source, environment=key[0], asset_id=key[1])
-            memories[key] = None if row is None else _memory(row)
-            if row is not None and replayed is not None and row["updated_at"] > to_ms(replayed):
-                overtaken.add(key)
-        known = memories[key]
-        outcome = plan(event, known)
-        if known is not None and (outcome.failed or (key in overtaken and known.is_newer_than(event) is None)):
-            outcome = replace(outcome, memory=_noted(known, outcome.memory))
-        memories[key] = outcome.memory
-        planned.append(outcome)
-    return tuple(planned)
+def _insert(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
+    """In one order in every process, so that no two wait for each other; large bodies in statements of their own."""
+    small = sorted((row for row in rows if len(row[_BODY]) <= _SMALL), key=lambda row: row[_DEDUPE] or b"")
+    tx.rows("insert_receipts", small)
+    for row in rows:
+        if len(row[_BODY]) > _SMALL:
+            tx.rows("insert_receipts", [row])
 
 
-def _noted(known: AssetMemory, memory: AssetMemory) -> AssetMemory:
-    """The state that is known, with the new one's URLs among the earlier ones.
-
-    For an event that others have overtaken since, and for one whose rule failed: replayed once the rule is mended, it
-    has to differ from what is remembered as it does now.
-    """
-    earlier = dict.fromkeys((*memory.urls, *memory.earlier_urls))
-    room = max(len(known.earlier_urls), len(memory.earlier_urls), len(memory.urls))
-    return replace(known, earlier_urls=tuple(url for url in earlier if url not in known.urls)[:room])
-
-
-def _insert(tx: Tx, new: NewReceipt, trace: str, status: ReceiptStatus | None = None, reason: str | None = None) -> str:
-    row = tx.one(
-        "insert_receipt",
-        id=new.id,
-        source=new.source,
-        dedupe=new.dedupe,
-        status=new.status if status is None else status,
-        reason=new.reason if status is None else reason,
-        scheme=new.scheme,
-        method=new.method,
-        path=new.path,
-        headers=_encode(dict(new.headers)).decode(),
-        body=new.body,
-        body_bytes=new.body_bytes,
-        received_at=to_ms(new.received_at),
-        signed_at=None if new.signed_at is None else to_ms(new.signed_at),
-        trace=trace,
+def _row(new: NewReceipt, trace: str, status: ReceiptStatus, reason: str | None) -> tuple[Any, ...]:
+    received_at = to_ms(new.received_at)
+    return (
+        new.id,
+        new.source,
+        new.dedupe,
+        status,
+        reason,
+        new.scheme,
+        new.method,
+        new.path,
+        _encode(dict(new.headers)).decode(),
+        new.body,
+        new.body_bytes,
+        received_at,
+        None if new.signed_at is None else to_ms(new.signed_at),
+        received_at,
+        1,
+        trace,
     )
-    return _id(row)
 
 
 def _trace(planned: Sequence[PlannedEvent]) -> str:
     return _encode([event.trace for event in planned]).decode()
 
 
-def _apply(tx: Tx, new: NewReceipt, planned: Sequence[PlannedEvent], heard_at: datetime) -> int:
-    """Store what was planned; how many purges that came to."""
+def _add_lookups(tx: Tx, new: NewReceipt, planned: Sequence[PlannedEvent]) -> None:
     for position, outcome in enumerate(planned):
         if outcome.lookup is not None:
             add_lookup(tx, new, position, outcome.lookup)
-    return apply_events(tx, new.source, new.id, planned, heard_at=heard_at, now=new.received_at)
 
 
-def apply_events(
-    tx: Tx, source: str, receipt_id: str, planned: Sequence[PlannedEvent], *, heard_at: datetime, now: datetime
-) -> int:
-    """Store the memory and the purges that were planned for a receipt; how many purges that came to."""
-    purges = set()
-    urgent: set[str] = set()
-    for outcome in planned:
-        event, memory = outcome.event, outcome.memory
-        tx.run(
-            "put_asset",
-            source=source,
-            environment=key_of(event.environment),
-            asset_id=key_of(event.id),
-            urls=_encode(memory.urls).decode(),
-            earlier_urls=_encode(memory.earlier_urls).decode(),
-            content_hash=memory.content_hash,
-            occurred_at=None if memory.occurred_at is None else to_ms(memory.occurred_at),
-            gone=int(memory.gone),
-            sequence=memory.sequence,
-            now=0 if outcome.failed else to_ms(heard_at),  # a failed rule has not dealt with the new state
-        )
-        for purge in outcome.purges:
-            purge_id = add_purge(tx, purge, now)
-            tx.run("link_purge", receipt_id=receipt_id, purge_id=purge_id, rule=purge.rule)
-            purges.add(purge_id)
-            if purge.settle < _LOOKED_FOR and purge.refusal is None:
-                urgent.add(purge.project)
-    for project in urgent:
+@dataclass(frozen=True, slots=True)
+class Led:
+    """What a receipt's events have led to: heard of at `heard_at`, planned `now`."""
+
+    source: str
+    receipt_id: str
+    planned: Sequence[PlannedEvent]
+    heard_at: datetime
+    now: datetime
+
+
+def apply_events(tx: Tx, memories: Memories, led: Sequence[Led]) -> list[int]:
+    """Store the memory and the purges that were planned; how many purges that came to, for each receipt."""
+    asked: list[tuple[PlannedPurge, datetime]] = []
+    owners: list[tuple[int, str]] = []
+    for number, one in enumerate(led):
+        memories.learn(one.source, one.planned, one.heard_at)
+        for outcome in one.planned:
+            for purge in outcome.purges:
+                asked.append((purge, one.now))
+                owners.append((number, one.receipt_id))
+    memories.write()
+    ids = queue_purges(tx, asked)
+    of_receipt: list[set[str]] = [set() for _ in led]
+    links = []
+    for (purge, _), (number, receipt_id), purge_id in zip(asked, owners, ids, strict=True):
+        of_receipt[number].add(purge_id)
+        links.append((receipt_id, purge_id, purge.rule))
+    tx.rows("link_purges", links)
+    for project in {purge.project for purge, _ in asked if purge.settle < _LOOKED_FOR and purge.refusal is None}:
         tx.announce(project)
-    return len(purges)
-
-
-def _times(now: int, settle: int) -> dict[str, int]:
-    """When a purge is due, in milliseconds: what settles does so by the tick, so that images which change one after the
-    other fall due together and fill a call."""
-    due = -(-(now + settle) // _TICK) * _TICK if settle else now
-    return {"now": now, "settle": settle, "due": due}
-
-
-def add_purge(tx: Tx, purge: PlannedPurge, now: datetime) -> str:
-    """Queue one purge, or let it join the pending one that already does its work; the id that now stands for it."""
-    purge_id = new_id("prg", now)
-    place: dict[str, Any] = {"project": purge.project, "src_image": purge.src_image}
-    if purge.refusal is not None:
-        row = tx.one(
-            "upsert_refused_purge",
-            id=purge_id,
-            **place,
-            action=purge.action,
-            deadline=purge.deadline,
-            now=to_ms(now),
-            last_error=purge.refusal,
-        )
-        return _id(row)
-    times = _times(to_ms(now), round(purge.settle * 1000))
-    if purge.action is Action.INVALIDATE:
-        row = tx.one("absorb_into_pending_delete", **place, **times)
-        if row is not None:
-            return _id(row)
-    row = tx.one("upsert_purge", id=purge_id, **place, action=purge.action, deadline=purge.deadline, **times)
-    stored = _id(row)
-    if purge.action is Action.DELETE and row is not None and row["beside_invalidate"]:
-        tx.run("supersede_pending_invalidate", **place, by=stored, now=to_ms(now))
-    return stored
-
-
-def _id(row: Row | None) -> str:
-    assert row is not None, "RETURNING of a row that was written gives that row"
-    return str(row["id"])
-
-
-def _memory(row: Row) -> AssetMemory:
-    return AssetMemory(
-        urls=tuple(_decode_urls(row["urls"])),
-        earlier_urls=tuple(_decode_urls(row["earlier_urls"])),
-        content_hash=row["content_hash"],
-        occurred_at=None if row["occurred_at"] is None else from_ms(row["occurred_at"]),
-        gone=bool(row["gone"]),
-        sequence=row["sequence"],
-    )
+    return [len(purges) for purges in of_receipt]
 
 
 def receipt_of(row: Row, body: bytes | None) -> Receipt:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from service.domain.clock import from_ms, to_ms
 from service.domain.errors import RelayError
@@ -16,8 +17,9 @@ from service.domain.lookups import Failing, Lookup, LookupEnd, LookupSettlement,
 from service.domain.purges import ReceiptStatus
 from service.domain.receipts import NO_IMAGE, WAITING, PlannedEvent, Receipt
 from service.store.engine import Engine, Row, Tx
-from service.store.inbox import Planner, apply_events, plan_events, receipt_of
+from service.store.inbox import Led, apply_events, receipt_of
 from service.store.lookup_rows import lookup_of
+from service.store.memories import Memories, Planner
 
 STEP = 100
 """Events that one transaction plans: a webhook waits for no longer than that takes."""
@@ -125,13 +127,18 @@ def _resolve(tx: Tx, lookup: Lookup, end: LookupEnd, planner_of: PlannerOf, now:
     purges = 0
     for row in rows:
         found = tx.one("get_receipt", id=row["receipt_id"])
-        outcome = None if found is None else _planned(tx, receipt_of(found, found["body"]), row, end.urls, planner_of)
-        if isinstance(outcome, PlannedEvent):
-            receipt = receipt_of(found, None)
-            purges += apply_events(tx, receipt.source, receipt.id, [outcome], heard_at=receipt.received_at, now=now)
-            if (end.urls or outcome.purges) and len(receipt.trace) < _MOST_TRACES:
-                tx.run("put_trace", id=receipt.id, trace=_encode([*receipt.trace, outcome.trace]).decode())
-            planned.append(outcome)
+        outcome: PlannedEvent | str | None = None
+        if found is not None:
+            receipt = receipt_of(found, found["body"])
+            event = replace(_decode_event(row["event"]), urls=end.urls)
+            memories = Memories(tx, [(receipt.source, [event])])
+            outcome = _planned(memories, receipt, event, planner_of)
+            if isinstance(outcome, PlannedEvent):
+                led = Led(receipt.source, receipt.id, [outcome], receipt.received_at, now)
+                purges += sum(apply_events(tx, memories, [led]))
+                if (end.urls or outcome.purges) and len(receipt.trace) < _MOST_TRACES:
+                    tx.run("put_trace", id=receipt.id, trace=_encode([*receipt.trace, outcome.trace]).decode())
+                planned.append(outcome)
         failed = outcome.failed if isinstance(outcome, PlannedEvent) else outcome
         place = {"receipt_id": row["receipt_id"], "position": row["position"]}
         tx.run("planned_lookup_event", id=lookup.id, failed=failed, **place)
@@ -142,15 +149,14 @@ def _resolve(tx: Tx, lookup: Lookup, end: LookupEnd, planner_of: PlannerOf, now:
     return Resolved(purges, tuple(planned), more)
 
 
-def _planned(tx: Tx, receipt: Receipt, row: Row, urls: tuple[str, ...], planner_of: PlannerOf) -> PlannedEvent | str:
+def _planned(memories: Memories, receipt: Receipt, event: AssetEvent, planner_of: PlannerOf) -> PlannedEvent | str:
     """One event as the rules see it with its URLs, or why they cannot."""
     try:
         planner = planner_of(receipt)
     except RelayError as error:
         return f"{receipt.id} cannot be read any more: {error}"
-    event = replace(_decode_event(row["event"]), urls=urls)
     # What came in after this receipt, and was dealt with before the answer was there, is the newer.
-    (outcome,) = plan_events(tx, receipt.source, [event], planner, receipt.received_at)
+    (outcome,) = memories.plan(receipt.source, [event], planner, receipt.received_at)
     return outcome
 
 

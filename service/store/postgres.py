@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
@@ -22,11 +22,12 @@ from psycopg.rows import RowMaker
 from psycopg.types.string import StrDumper
 
 from service.domain.errors import StoreUnavailable
-from service.store.engine import Tx, load_statements
+from service.store.engine import Tx
 from service.store.lanes import LeasedLanes
 from service.store.migrate import outdated
 from service.store.postgres_schema import missing_migrations, upgrade_postgres
 from service.store.postgres_wakes import Listener, notify
+from service.store.statements import Statements, for_psycopg, load_statements
 from service.store.threaded import ThreadedEngine
 
 T = TypeVar("T")
@@ -41,7 +42,7 @@ _OF_THE_JOB = (psycopg.IntegrityError, psycopg.DataError, psycopg.ProgrammingErr
 # A unique violation is one that a look beforehand would have found, had the other transaction been over.
 _IN_THE_WAY = (errors.DeadlockDetected, errors.SerializationFailure, errors.UniqueViolation)
 
-_LOCK = "SELECT pg_advisory_xact_lock(%s)"
+_LOCK = "SELECT pg_advisory_xact_lock(number) FROM unnest(%s::bigint[]) AS number"
 _SAME_IMAGE = re.compile(r"((?:[a-z]+\.)?src_image) = ((?:[a-z]+\.)?src_image|%\(src_image\)s)")
 
 
@@ -81,9 +82,9 @@ class PostgresTx(Tx):
 
     __slots__ = ()
 
-    def lock(self, *names: str) -> None:
-        digest = sha256("\0".join(names).encode(errors="surrogatepass")).digest()
-        self._cursor.execute(_LOCK, [int.from_bytes(digest[:8], signed=True)])
+    def lock(self, names: Iterable[tuple[str, ...]]) -> None:
+        # In one order everywhere, so that no two transactions wait for each other.
+        self._cursor.execute(_LOCK, [sorted({_number(*one) for one in names})])
 
     def announce(self, project: str) -> None:
         notify(self._cursor, project)
@@ -115,7 +116,7 @@ class Server:
 class _Writer:
     """The writing thread's connection: opened anew after whatever ended it."""
 
-    def __init__(self, server: Server, statements: Mapping[str, str]) -> None:
+    def __init__(self, server: Server, statements: Statements) -> None:
         self._server = server
         self._statements = statements
         self._connection: psycopg.Connection[Row] | None = None
@@ -173,7 +174,7 @@ class PostgresEngine(ThreadedEngine):
 
     def __init__(self, url: str) -> None:
         self._server = Server(url)
-        self._statements = _by_digest(load_statements("postgres", "psycopg"))
+        self._statements = Statements(_by_digest(for_psycopg(load_statements("postgres"))))
         self._database = _Writer(self._server, self._statements)
         super().__init__(self._database)
         self._reader = threading.local()
@@ -253,6 +254,12 @@ def _by_digest(statements: Mapping[str, str]) -> Mapping[str, str]:
         )
         for name, sql in statements.items()
     }
+
+
+def _number(*names: str) -> int:
+    """What stands for these among the server's advisory locks."""
+    digest = sha256("\0".join(names).encode(errors="surrogatepass")).digest()
+    return int.from_bytes(digest[:8], signed=True)
 
 
 def _told(error: Exception) -> str:

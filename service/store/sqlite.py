@@ -10,16 +10,17 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
 from service.domain.errors import StoreUnavailable
-from service.store.engine import Tx, load_statements
+from service.store.engine import Tx
 from service.store.lanes import LockedLanes
 from service.store.migrate import missing_migrations, outdated, upgrade_sqlite
 from service.store.sqlite_file import DatabaseFile
+from service.store.statements import Statements, load_statements
 from service.store.threaded import ThreadedEngine
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ _OF_THE_JOB = (
 class _Writer:
     """The writing thread's connection: opened anew after whatever ended it."""
 
-    def __init__(self, file: DatabaseFile, statements: Mapping[str, str]) -> None:
+    def __init__(self, file: DatabaseFile, statements: Statements) -> None:
         self._file = file
         self._statements = statements
         self._connection: sqlite3.Connection | None = None
@@ -90,7 +91,7 @@ class SqliteEngine(ThreadedEngine):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = DatabaseFile(path)
-        self._statements = load_statements("sqlite", "sqlite3")
+        self._statements = Statements(load_statements("sqlite"))
         self._database = _Writer(self._file, self._statements)
         super().__init__(self._database)
         self._reader = threading.local()

@@ -13,6 +13,7 @@ from service.store.engine import Tx
 from service.store.group_writer import Connection, GroupWriter, WriterStats
 
 T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741 - an item
 
 _READERS = 2
 
@@ -52,6 +53,12 @@ class ThreadedEngine(ABC):
         if self._closed:
             raise _closed()
         return await self._writer.write(job)
+
+    async def write_joined(self, join: Callable[[Tx, Sequence[I]], Sequence[T]], item: I) -> T:
+        """As `write`, together with the other items for the same `join`."""
+        if self._closed:
+            raise _closed()
+        return await self._writer.write_joined(join, item)
 
     async def read(self, job: Callable[[Tx], T]) -> T:
         """Run a reading job on what is committed."""

@@ -19,7 +19,7 @@ from support.process import Process, running
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"httpx", "starlette", "uvicorn", "jinja2", "cryptography", "rich", "aiosql", "structlog"}
+HEAVY = {"httpx", "starlette", "uvicorn", "jinja2", "cryptography", "rich", "structlog"}
 
 
 def imported(folder: Path, *arguments: str) -> set[str]:
@@ -60,8 +60,8 @@ def test_light_commands_import_nothing_heavy(relay: Relay, arguments: list[str])
 @pytest.mark.parametrize(
     ("arguments", "without"),
     [
-        (["explain", "payload.json"], {"httpx", "starlette", "uvicorn", "rich", "aiosql"}),
-        (["check"], {"httpx", "starlette", "uvicorn", "rich", "aiosql"}),
+        (["explain", "payload.json"], {"httpx", "starlette", "uvicorn", "rich"}),
+        (["check"], {"httpx", "starlette", "uvicorn", "rich"}),
         (["purges", "list"], {"httpx", "starlette", "uvicorn", "rich", "jinja2", "cryptography"}),
     ],
     ids=["explain", "check", "purges"],

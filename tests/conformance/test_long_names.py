@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 from support.stored import NOW, Rules, at, event, receipt
 
 from service.domain.events import AssetEvent, AssetKind
@@ -15,8 +15,9 @@ from service.domain.purges import ReceiptStatus
 from service.domain.receipts import PlannedEvent, Receipt
 from service.store.asset_keys import LONGEST, key_of
 from service.store.engine import Engine
-from service.store.inbox import Inbox, Planner
+from service.store.inbox import Inbox
 from service.store.lookups import Lookups
+from service.store.memories import Planner
 
 OLD, NEW = "https://img.example.com/old.jpg", "https://img.example.com/new.jpg"
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 from support.stored import NOW, Rules, at, event, receipt
 
 from service.domain.errors import CommandFailed, Unreadable
@@ -18,8 +19,9 @@ from service.domain.purges import ReceiptStatus
 from service.domain.receipts import WAITING, NewReceipt, PlannedEvent, Receipt
 from service.settings.model import Retention as Limits
 from service.store.engine import Engine
-from service.store.inbox import Accepted, Inbox, Planner
+from service.store.inbox import Accepted, Inbox
 from service.store.lookups import STEP, Lookups, Resolved
+from service.store.memories import Planner
 from service.store.retention import Retention
 
 URL = "https://api.example/assets/a1"
@@ -35,7 +37,7 @@ class Asking(Rules):
 
     def __call__(self, told: AssetEvent, memory: AssetMemory | None) -> PlannedEvent:
         planned = super().__call__(told, memory)
-        return planned if told.urls else replace(planned, lookup=PlannedLookup(told, self._url))
+        return planned if told.urls else structs.replace(planned, lookup=PlannedLookup(told, self._url))
 
 
 async def taken(engine: Engine, *events: AssetEvent, url: str = URL, **more: Any) -> tuple[NewReceipt, Accepted]:
@@ -318,7 +320,7 @@ async def test_a_replay_asks_again_and_forgets_how_it_ended(engine: Engine) -> N
     await Lookups(engine).settle(
         await claimed(engine), LookupSettlement(state=LookupState.DEAD, last_error="400"), at(1)
     )
-    again = replace(new, received_at=at(9))
+    again = structs.replace(new, received_at=at(9))
     replanned = await Inbox(engine).replan(await found(engine, new), again, [event()], Asking())
     assert (replanned.status, replanned.reason) == (ReceiptStatus.ACCEPTED, WAITING)
     assert await states(engine, new) == [(LookupState.PENDING, None)]

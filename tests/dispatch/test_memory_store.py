@@ -17,9 +17,9 @@ from service.domain.purges import Action, PlannedPurge, Purge, PurgeState
 from service.store import open_store
 from service.store.board import Board as StoredBoard
 from service.store.engine import Engine
-from service.store.inbox import add_purge
 from service.store.purges import Purges
 from service.store.queue import Queue as StoredQueue
+from service.store.queueing import queue_purges
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 ATTEMPT = Attempt(call_id="call_1", at=NOW, images=1, status=503, outcome="transient", reason="503", duration_ms=5)
@@ -67,7 +67,8 @@ class OnDisk:
         planned = PlannedPurge(
             project=project, action=action, src_image=image, deadline=deadline, settle=0, rule="r", template="t"
         )
-        return await self._engine.write(lambda tx: add_purge(tx, planned, NOW - timedelta(seconds=ago)))
+        (purge_id,) = await self._engine.write(lambda tx: queue_purges(tx, [(planned, NOW - timedelta(seconds=ago))]))
+        return purge_id
 
     async def get(self, purge_id: str) -> Purge:
         story = await Purges(self._engine).get(purge_id)

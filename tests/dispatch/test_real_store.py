@@ -23,9 +23,9 @@ from service.settings.model import Dispatch, Project
 from service.store import open_store
 from service.store.board import Board
 from service.store.engine import Engine
-from service.store.inbox import add_purge
 from service.store.purges import Purges
 from service.store.queue import Queue
+from service.store.queueing import queue_purges
 from service.store.tokens import Tokens
 from service.testing.fake_answers import Answer
 from service.testing.fake_vercel import FakeVercel, create_fake_vercel
@@ -54,7 +54,7 @@ class Relay:
             planned = PlannedPurge(
                 project=project, action=Action.DELETE, src_image=image, deadline=60, settle=0, rule="r", template="t"
             )
-            await self.engine.write(lambda tx, planned=planned: add_purge(tx, planned, now))  # type: ignore[misc]  # mypy cannot type a lambda's default
+            await self.engine.write(lambda tx, planned=planned: queue_purges(tx, [(planned, now)]))  # type: ignore[misc]  # mypy cannot type a lambda's default
         if tell is not None:
             tell.wake({project: now})
 

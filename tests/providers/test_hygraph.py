@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.senders import NOW, PATH, SECRETS, changed, make, read, signed, verified
 
 from service.domain.clock import to_ms

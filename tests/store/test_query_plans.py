@@ -9,10 +9,11 @@ from contextlib import closing
 
 import pytest
 
-from service.store.engine import load_statements
 from service.store.migrate import upgrade_sqlite
+from service.store.rowsets import RowSet
+from service.store.statements import load_statements
 
-STATEMENTS = load_statements("sqlite", "sqlite3")
+STATEMENTS = load_statements("sqlite")
 
 # The rest are listings, of a page of a table or of a small one.
 LISTINGS = {"list_receipts", "list_purges", "list_tokens", "list_holds", "list_quotas", "prune_quotas"}
@@ -34,8 +35,23 @@ def connection() -> Iterator[sqlite3.Connection]:
         yield opened
 
 
+WIDTHS = {
+    "absorb_into_pending_deletes": 5,
+    "insert_receipts": 16,
+    "link_purges": 3,
+    "put_assets": 10,
+    "recall_assets": 3,
+    "receipts_of_dedupes": 1,
+    "upsert_purges": 10,
+    "upsert_refused_purges": 13,
+}
+
+
 def plan(connection: sqlite3.Connection, statement: str) -> list[str]:
     sql = STATEMENTS[statement]
+    if statement in WIDTHS:
+        ((text, values),) = RowSet(sql).chunks([[1] * WIDTHS[statement]] * 16, {"settle": 1})
+        return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", values)]
     parameters = dict.fromkeys(re.findall(r":(\w+)", sql), 1)
     return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
 
@@ -44,7 +60,9 @@ def plan(connection: sqlite3.Connection, statement: str) -> list[str]:
 def test_no_table_is_scanned(connection: sqlite3.Connection, statement: str) -> None:
     steps = plan(connection, statement)
     scans = [
-        step for step in steps if step.startswith("SCAN") and not re.match(r"SCAN (\(subquery-|lane|SUBQUERY)", step)
+        step
+        for step in steps
+        if step.startswith("SCAN") and not re.match(r"SCAN (\(subquery-|lane|SUBQUERY|wanted|16 CONSTANT ROWS)", step)
     ]
     assert scans == [], steps
 

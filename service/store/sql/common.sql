@@ -1,24 +1,25 @@
 -- Statements both databases share. Times are milliseconds.
 
--- name: insert_receipt^
--- The row that now holds this event: ours, or the earlier one of a duplicate, whose delivery count goes up.
+-- Statements over `VALUES :rows` take as many rows as a group of requests has; see rowsets.py.
+
+-- name: insert_receipts
 INSERT INTO receipts (id, source, dedupe, status, reason, scheme, method, path, headers, body, body_bytes,
                       received_at, signed_at, seen_at, deliveries, trace)
-VALUES (:id, :source, :dedupe, :status, :reason, :scheme, :method, :path, :headers, :body, :body_bytes,
-        :received_at, :signed_at, :received_at, 1, :trace)
-ON CONFLICT (dedupe) WHERE dedupe IS NOT NULL
-DO UPDATE SET deliveries = receipts.deliveries + 1, seen_at = excluded.seen_at
-RETURNING id;
+VALUES :rows;
 
--- name: update_receipt!
+-- name: count_deliveries
+UPDATE receipts SET deliveries = deliveries + :more, seen_at = :now WHERE id = :id;
+
+-- name: update_receipt
 UPDATE receipts SET status = :status, reason = :reason, scheme = :scheme, signed_at = :signed_at, dedupe = :dedupe,
                     trace = :trace
 WHERE id = :id;
 
--- name: receipt_of_dedupe$
-SELECT id FROM receipts WHERE dedupe = :dedupe;
+-- name: receipts_of_dedupes
+WITH wanted (dedupe) AS (VALUES :rows)
+SELECT r.dedupe, r.id FROM wanted CROSS JOIN receipts AS r WHERE r.dedupe = wanted.dedupe;
 
--- name: get_receipt^
+-- name: get_receipt
 SELECT id, source, status, reason, scheme, method, path, headers, body, body_bytes, received_at, signed_at, seen_at,
        deliveries, trace
 FROM receipts WHERE id = :id;
@@ -30,83 +31,91 @@ FROM receipts
 WHERE (:source IS NULL OR source = :source) AND (:status IS NULL OR status = :status) AND (:before IS NULL OR id < :before)
 ORDER BY id DESC LIMIT :limit;
 
--- name: trim_refused!
+-- name: trim_refused
 -- Keep the newest :keep refused requests of a source.
 DELETE FROM receipts WHERE source = :source AND status = 'refused' AND id < (
     SELECT id FROM receipts WHERE source = :source AND status = 'refused' ORDER BY id DESC LIMIT 1 OFFSET :keep - 1
 );
 
--- name: supersede_pending_invalidate!
+-- name: supersede_pending_invalidate
 UPDATE purges SET state = 'superseded', superseded_by = :by, finished_at = :now
 WHERE project = :project AND src_image = :src_image AND action = 'invalidate' AND state = 'pending';
 
--- name: absorb_into_pending_delete^
--- A pending delete does all that an invalidate would. Its time changes as upsert_purge says.
+-- name: absorb_into_pending_deletes
+-- A pending delete does all that an invalidate would. Its time changes as upsert_purges says.
+WITH wanted (project, src_image, due, now, events) AS (VALUES :rows)
 UPDATE purges
-SET events = events + 1,
+SET events = purges.events + wanted.events,
     due_at = CASE
-        WHEN failing_since IS NOT NULL THEN due_at
-        WHEN :settle = 0 AND due_at > :now THEN :now
-        WHEN due_at >= :due THEN due_at
-        WHEN created_at + 5 * :settle >= :due THEN :due
-        WHEN created_at + 5 * :settle > due_at THEN created_at + 5 * :settle
-        ELSE due_at END
-WHERE project = :project AND src_image = :src_image AND action = 'delete' AND state = 'pending'
-RETURNING id;
+        WHEN purges.failing_since IS NOT NULL THEN purges.due_at
+        WHEN :settle = 0 AND purges.due_at > wanted.now THEN wanted.now
+        WHEN purges.due_at >= wanted.due THEN purges.due_at
+        WHEN purges.created_at + 5 * :settle >= wanted.due THEN wanted.due
+        WHEN purges.created_at + 5 * :settle > purges.due_at THEN purges.created_at + 5 * :settle
+        ELSE purges.due_at END
+FROM wanted
+WHERE purges.project = wanted.project AND purges.src_image = wanted.src_image AND purges.action = 'delete'
+  AND purges.state = 'pending'
+RETURNING purges.id, purges.project, purges.src_image;
 
--- name: upsert_purge^
+-- name: upsert_purges
 -- Joins the pending purge of the same image, if there is one: the shorter deadline wins, and each event restarts the
 -- settling time, never past five times its length. No settling time makes it due now, unless it is due already: it
--- keeps its place. One that is backing off keeps its time, too.
+-- keeps its place. One that is backing off keeps its time, too. All rows have the same :settle.
 INSERT INTO purges (id, project, action, src_image, deadline, state, due_at, created_at, attempts, events)
-VALUES (:id, :project, :action, :src_image, :deadline, 'pending', :due, :now, 0, 1)
+VALUES :rows
 ON CONFLICT (project, src_image, action) WHERE state = 'pending'
 DO UPDATE SET
-    events = purges.events + 1,
+    events = purges.events + excluded.events,
     deadline = CASE WHEN excluded.deadline < purges.deadline THEN excluded.deadline ELSE purges.deadline END,
     due_at = CASE
         WHEN purges.failing_since IS NOT NULL THEN purges.due_at
-        WHEN :settle = 0 AND purges.due_at > :now THEN :now
+        WHEN :settle = 0 AND purges.due_at > excluded.created_at THEN excluded.created_at
         WHEN purges.due_at >= excluded.due_at THEN purges.due_at
         WHEN purges.created_at + 5 * :settle >= excluded.due_at THEN excluded.due_at
         WHEN purges.created_at + 5 * :settle > purges.due_at THEN purges.created_at + 5 * :settle
         ELSE purges.due_at END
-RETURNING id, EXISTS (SELECT 1 FROM purges AS beside
-                      WHERE beside.project = :project AND beside.src_image = :src_image
-                        AND beside.action = 'invalidate' AND beside.state = 'pending') AS beside_invalidate;
+RETURNING id, project, src_image, EXISTS (
+    SELECT 1 FROM purges AS beside
+    WHERE beside.project = purges.project AND beside.src_image = purges.src_image
+      AND beside.action = 'invalidate' AND beside.state = 'pending') AS beside_invalidate;
 
--- name: upsert_refused_purge^
+-- name: upsert_refused_purges
 -- What may never be sent is kept where it is seen: once an image, however often it is asked for.
-INSERT INTO purges (id, project, action, src_image, deadline, state, due_at, created_at, finished_at, attempts, events,
+INSERT INTO purges (id, project, action, src_image, deadline, state, due_at, created_at, attempts, events, finished_at,
                     last_error, refused)
-VALUES (:id, :project, :action, :src_image, :deadline, 'dead', :now, :now, :now, 0, 1, :last_error, 1)
+VALUES :rows
 ON CONFLICT (project, src_image, action) WHERE state = 'dead' AND refused = 1
-DO UPDATE SET events = purges.events + 1, finished_at = excluded.finished_at, last_error = excluded.last_error
-RETURNING id;
+DO UPDATE SET events = purges.events + excluded.events, finished_at = excluded.finished_at,
+              last_error = excluded.last_error
+RETURNING id, project, src_image;
 
--- name: link_purge!
-INSERT INTO receipt_purges (receipt_id, purge_id, rule) VALUES (:receipt_id, :purge_id, :rule)
+-- name: link_purges
+INSERT INTO receipt_purges (receipt_id, purge_id, rule) VALUES :rows
 ON CONFLICT DO NOTHING;
 
--- name: get_asset^
-SELECT urls, earlier_urls, content_hash, occurred_at, gone, sequence, updated_at FROM assets
-WHERE source = :source AND environment = :environment AND asset_id = :asset_id;
+-- name: recall_assets
+WITH wanted (source, environment, asset_id) AS (VALUES :rows)
+SELECT a.source, a.environment, a.asset_id, a.urls, a.earlier_urls, a.content_hash, a.occurred_at, a.gone, a.sequence,
+       a.updated_at
+FROM wanted CROSS JOIN assets AS a
+WHERE a.source = wanted.source AND a.environment = wanted.environment AND a.asset_id = wanted.asset_id;
 
--- name: put_asset!
+-- name: put_assets
 INSERT INTO assets (source, environment, asset_id, urls, earlier_urls, content_hash, occurred_at, gone, sequence,
                     updated_at)
-VALUES (:source, :environment, :asset_id, :urls, :earlier_urls, :content_hash, :occurred_at, :gone, :sequence, :now)
+VALUES :rows
 ON CONFLICT (source, environment, asset_id)
 DO UPDATE SET urls = excluded.urls, earlier_urls = excluded.earlier_urls, content_hash = excluded.content_hash,
               occurred_at = excluded.occurred_at, gone = excluded.gone, sequence = excluded.sequence,
               updated_at = CASE WHEN excluded.updated_at > assets.updated_at THEN excluded.updated_at
                                 ELSE assets.updated_at END;
 
--- name: learn_asset!
+-- name: learn_asset
 INSERT INTO assets (source, environment, asset_id, urls, earlier_urls, gone, updated_at)
 VALUES (:source, :environment, :asset_id, :urls, '[]', 0, :now);
 
--- name: add_earlier_urls!
+-- name: add_earlier_urls
 UPDATE assets SET earlier_urls = :earlier_urls
 WHERE source = :source AND environment = :environment AND asset_id = :asset_id;
 
@@ -115,7 +124,7 @@ SELECT source, environment, asset_id, urls, earlier_urls, content_hash, occurred
 FROM assets
 WHERE source = :source AND asset_id = :asset_id ORDER BY environment;
 
--- name: next_due_at$
+-- name: next_due_at
 -- An image that is in a call waits for that call's end, which nobody knows yet.
 SELECT due_at FROM purges AS p
 WHERE project = :project AND state = 'pending'
@@ -123,7 +132,7 @@ WHERE project = :project AND state = 'pending'
                   WHERE c.project = p.project AND c.src_image = p.src_image AND c.state = 'claimed')
 ORDER BY due_at, id LIMIT 1;
 
--- name: head_of_lane^
+-- name: head_of_lane
 -- The purge whose turn it is; an image that is in a call waits for that call's end, so its order is kept.
 SELECT action, deadline FROM purges AS p
 WHERE project = :project AND state = 'pending' AND due_at <= :now
@@ -131,12 +140,12 @@ WHERE project = :project AND state = 'pending' AND due_at <= :now
                   WHERE c.project = p.project AND c.src_image = p.src_image AND c.state = 'claimed')
 ORDER BY due_at, id LIMIT 1;
 
--- name: put_back!
+-- name: put_back
 UPDATE purges SET state = 'pending', due_at = :due_at, last_error = :last_error, claimed_by = NULL,
                   failing_since = :failing_since, finished_at = NULL, events = events + :events
 WHERE id = :id AND state = :was AND attempts = :attempts;
 
--- name: merge_into_pending!
+-- name: merge_into_pending
 -- The heir of a purge that is backing off backs off in its place.
 UPDATE purges
 SET events = events + :events,
@@ -150,7 +159,7 @@ WHERE id = :id;
 SELECT id, action, due_at, events FROM purges
 WHERE project = :project AND src_image = :src_image AND state = 'pending';
 
--- name: finish_purge!
+-- name: finish_purge
 UPDATE purges SET state = :state, finished_at = :now, last_error = :last_error, superseded_by = :superseded_by,
                   claimed_by = NULL
 WHERE id = :id AND state = :was AND attempts = :attempts;
@@ -160,12 +169,12 @@ SELECT id, project, action, src_image, deadline, state, due_at, created_at, fail
        last_error, superseded_by
 FROM purges WHERE project = :project AND state = 'claimed';
 
--- name: insert_attempt!
+-- name: insert_attempt
 INSERT INTO attempts (purge_id, call_id, at, images, status, outcome, reason, duration_ms)
 VALUES (:purge_id, :call_id, :at, :images, :status, :outcome, :reason, :duration_ms)
 ON CONFLICT DO NOTHING;
 
--- name: get_purge^
+-- name: get_purge
 SELECT id, project, action, src_image, deadline, state, due_at, created_at, failing_since, finished_at, attempts, events,
        last_error, superseded_by
 FROM purges WHERE id = :id;
@@ -209,10 +218,10 @@ WITH RECURSIVE lane(project) AS (
     WHERE lane.project IS NOT NULL)
 SELECT project FROM lane WHERE project IS NOT NULL;
 
--- name: uncount_attempt!
+-- name: uncount_attempt
 UPDATE purges SET attempts = attempts - 1 WHERE id = :id AND attempts > 0;
 
--- name: is_refused$
+-- name: is_refused
 SELECT refused FROM purges WHERE id = :id;
 
 -- name: dead_of_project
@@ -220,32 +229,32 @@ SELECT id, project, action, src_image, deadline, state, due_at, created_at, fail
        last_error, superseded_by
 FROM purges WHERE project = :project AND state = 'dead' AND refused = 0 ORDER BY id LIMIT :limit;
 
--- name: make_due!
+-- name: make_due
 UPDATE purges SET due_at = :now WHERE id = :id AND due_at > :now;
 
--- name: bury_orphans!
+-- name: bury_orphans
 UPDATE purges SET state = 'dead', finished_at = :now, last_error = :last_error
 WHERE project = :project AND state = 'pending' AND created_at < :before;
 
--- name: put_token!
+-- name: put_token
 INSERT INTO tokens (scope, name, ciphertext, fingerprint, updated_at)
 VALUES (:scope, :name, :ciphertext, :fingerprint, :now)
 ON CONFLICT (scope, name)
 DO UPDATE SET ciphertext = excluded.ciphertext, fingerprint = excluded.fingerprint, updated_at = excluded.updated_at;
 
--- name: get_token^
+-- name: get_token
 SELECT scope, name, ciphertext, fingerprint, updated_at FROM tokens WHERE scope = :scope AND name = :name;
 
 -- name: list_tokens
 SELECT scope, name, ciphertext, fingerprint, updated_at FROM tokens ORDER BY scope, name;
 
--- name: rewrite_token!
+-- name: rewrite_token
 UPDATE tokens SET ciphertext = :ciphertext WHERE scope = :scope AND name = :name;
 
--- name: remove_token!
+-- name: remove_token
 DELETE FROM tokens WHERE scope = :scope AND name = :name;
 
--- name: put_hold!
+-- name: put_hold
 INSERT INTO holds (project, kind, reason, credential, since, probe_at)
 VALUES (:project, :kind, :reason, :credential, :now, :probe_at)
 ON CONFLICT (project)
@@ -253,16 +262,16 @@ DO UPDATE SET kind = excluded.kind, reason = excluded.reason, credential = exclu
               since = CASE WHEN holds.kind = excluded.kind THEN holds.since ELSE excluded.since END
 WHERE holds.kind = 'auto' OR excluded.kind = 'manual';
 
--- name: remove_hold!
+-- name: remove_hold
 DELETE FROM holds WHERE project = :project;
 
--- name: release_auto_hold!
+-- name: release_auto_hold
 DELETE FROM holds WHERE project = :project AND kind = 'auto';
 
 -- name: list_holds
 SELECT project, kind, reason, credential, since, probe_at FROM holds ORDER BY project;
 
--- name: put_quota!
+-- name: put_quota
 INSERT INTO quotas (credential, blocked_until) VALUES (:credential, :until)
 ON CONFLICT (credential)
 DO UPDATE SET blocked_until = excluded.blocked_until WHERE excluded.blocked_until > quotas.blocked_until;
@@ -270,7 +279,7 @@ DO UPDATE SET blocked_until = excluded.blocked_until WHERE excluded.blocked_unti
 -- name: list_quotas
 SELECT credential, blocked_until FROM quotas WHERE blocked_until > :now;
 
--- name: prune_quotas!
+-- name: prune_quotas
 DELETE FROM quotas WHERE blocked_until <= :now;
 
 -- Retention. Each statement removes at most :limit rows, oldest first, and finds them by an index.
@@ -289,20 +298,20 @@ WHERE id < :before_id
                   WHERE e.receipt_id = r.id AND e.planned = 0 AND l.state IN ('pending', 'claimed'))
 ORDER BY id LIMIT :limit;
 
--- name: prune_attempts!
+-- name: prune_attempts
 DELETE FROM attempts WHERE purge_id = :id AND call_id IN (
     SELECT call_id FROM attempts WHERE purge_id = :id LIMIT :limit);
 
--- name: prune_links_of_purge!
+-- name: prune_links_of_purge
 DELETE FROM receipt_purges WHERE purge_id = :id AND receipt_id IN (
     SELECT receipt_id FROM receipt_purges WHERE purge_id = :id LIMIT :limit);
 
--- name: prune_links_of_receipt!
+-- name: prune_links_of_receipt
 DELETE FROM receipt_purges WHERE receipt_id = :id AND purge_id IN (
     SELECT purge_id FROM receipt_purges WHERE receipt_id = :id LIMIT :limit);
 
--- name: delete_purge!
+-- name: delete_purge
 DELETE FROM purges WHERE id = :id;
 
--- name: delete_receipt!
+-- name: delete_receipt
 DELETE FROM receipts WHERE id = :id;

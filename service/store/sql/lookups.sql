@@ -1,6 +1,6 @@
 -- Lookups: assets whose URLs are asked for. Both databases share these.
 
--- name: upsert_lookup^
+-- name: upsert_lookup
 -- Joins the pending lookup of the same asset, if there is one. The address is that of the latest receipt: one that names
 -- another address is worth another try now, where the former one fails.
 INSERT INTO lookups (id, source, environment, asset_id, url, url_of, state, due_at, created_at, changed_at, attempts)
@@ -16,7 +16,7 @@ DO UPDATE SET
                       ELSE lookups.changed_at END
 RETURNING id;
 
--- name: put_lookup_event!
+-- name: put_lookup_event
 INSERT INTO lookup_events (lookup_id, receipt_id, position, event, planned)
 VALUES (:lookup_id, :receipt_id, :position, :event, 0)
 ON CONFLICT (lookup_id, receipt_id, position) DO UPDATE SET event = excluded.event, planned = 0, failed = NULL;
@@ -29,7 +29,7 @@ WITH RECURSIVE waiting(source) AS (
     WHERE waiting.source IS NOT NULL)
 SELECT source FROM waiting WHERE source IS NOT NULL;
 
--- name: next_lookup_at$
+-- name: next_lookup_at
 -- An asset that is being asked for waits for that answer.
 SELECT due_at FROM lookups AS l
 WHERE source = :source AND state = 'pending'
@@ -38,7 +38,7 @@ WHERE source = :source AND state = 'pending'
                     AND c.state = 'claimed')
 ORDER BY due_at, id LIMIT 1;
 
--- name: claim_lookup^
+-- name: claim_lookup
 UPDATE lookups SET state = 'claimed', claimed_by = :worker, attempts = attempts + 1
 WHERE id = (
     SELECT id FROM lookups AS l
@@ -55,27 +55,27 @@ SELECT id, source, environment, asset_id, url, state, due_at, created_at, change
        attempts, last_error, superseded_by
 FROM lookups WHERE source = :source AND state = 'claimed';
 
--- name: lookup_state$
+-- name: lookup_state
 SELECT state FROM lookups WHERE id = :id;
 
--- name: pending_lookup_of_asset$
+-- name: pending_lookup_of_asset
 SELECT id FROM lookups
 WHERE source = :source AND environment = :environment AND asset_id = :asset_id AND state = 'pending';
 
--- name: put_back_lookup!
+-- name: put_back_lookup
 UPDATE lookups SET state = 'pending', due_at = :due_at, url = :url, last_error = :last_error,
                    failing_since = :failing_since, claimed_by = NULL
 WHERE id = :id AND state = 'claimed';
 
--- name: move_lookup_events!
+-- name: move_lookup_events
 INSERT INTO lookup_events (lookup_id, receipt_id, position, event, planned)
 SELECT :heir, receipt_id, position, event, 0 FROM lookup_events WHERE lookup_id = :id AND planned = 0
 ON CONFLICT (lookup_id, receipt_id, position) DO NOTHING;
 
--- name: drop_lookup_events!
+-- name: drop_lookup_events
 DELETE FROM lookup_events WHERE lookup_id = :id AND planned = 0;
 
--- name: merge_into_lookup!
+-- name: merge_into_lookup
 -- The heir of a lookup that is backing off backs off in its place, unless it asks at another address.
 UPDATE lookups
 SET due_at = CASE WHEN :failing_since IS NOT NULL AND url = :url AND :due_at > due_at THEN :due_at ELSE due_at END,
@@ -84,7 +84,7 @@ SET due_at = CASE WHEN :failing_since IS NOT NULL AND url = :url AND :due_at > d
     last_error = COALESCE(last_error, :last_error)
 WHERE id = :heir;
 
--- name: finish_lookup!
+-- name: finish_lookup
 UPDATE lookups SET state = :state, finished_at = :now, last_error = :last_error, superseded_by = :superseded_by,
                    claimed_by = NULL
 WHERE id = :id AND state = 'claimed';
@@ -97,7 +97,7 @@ ORDER BY receipt_id, position LIMIT :limit;
 -- name: receipts_of_lookup
 SELECT DISTINCT receipt_id FROM lookup_events WHERE lookup_id = :id;
 
--- name: planned_lookup_event!
+-- name: planned_lookup_event
 UPDATE lookup_events SET planned = 1, failed = :failed
 WHERE lookup_id = :id AND receipt_id = :receipt_id AND position = :position;
 
@@ -107,20 +107,20 @@ SELECT l.id, l.source, l.environment, l.asset_id, l.url, l.state, l.due_at, l.cr
 FROM lookup_events AS e JOIN lookups AS l ON l.id = e.lookup_id WHERE e.receipt_id = :receipt_id
 GROUP BY l.id ORDER BY l.id;
 
--- name: is_waiting$
+-- name: is_waiting
 SELECT 1 FROM lookup_events AS e JOIN lookups AS l ON l.id = e.lookup_id
 WHERE e.receipt_id = :receipt_id AND l.state IN ('pending', 'claimed') LIMIT 1;
 
--- name: has_purges$
+-- name: has_purges
 SELECT 1 FROM receipt_purges WHERE receipt_id = :receipt_id LIMIT 1;
 
--- name: end_wait!
+-- name: end_wait
 UPDATE receipts SET status = :status, reason = :reason WHERE id = :id;
 
--- name: put_trace!
+-- name: put_trace
 UPDATE receipts SET trace = :trace WHERE id = :id;
 
--- name: forget_lookups!
+-- name: forget_lookups
 -- Of a receipt that is planned anew: how its former lookups ended is history.
 DELETE FROM lookup_events WHERE receipt_id = :receipt_id AND lookup_id IN (
     SELECT l.id FROM lookup_events AS e JOIN lookups AS l ON l.id = e.lookup_id
@@ -133,19 +133,19 @@ WHERE state = 'pending' AND last_error IS NOT NULL GROUP BY source ORDER BY sour
 -- name: orphaned_lookups
 SELECT id FROM lookups WHERE source = :source AND state = 'pending' AND created_at < :before LIMIT :limit;
 
--- name: bury_lookup!
+-- name: bury_lookup
 UPDATE lookups SET state = 'dead', finished_at = :now, last_error = :last_error WHERE id = :id AND state = 'pending';
 
 -- name: expired_lookups
 SELECT id FROM lookups WHERE finished_at < :before ORDER BY finished_at LIMIT :limit;
 
--- name: prune_events_of_lookup!
+-- name: prune_events_of_lookup
 DELETE FROM lookup_events WHERE lookup_id = :id AND receipt_id IN (
     SELECT receipt_id FROM lookup_events WHERE lookup_id = :id LIMIT :limit);
 
--- name: prune_lookup_events_of_receipt!
+-- name: prune_lookup_events_of_receipt
 DELETE FROM lookup_events WHERE receipt_id = :id AND lookup_id IN (
     SELECT lookup_id FROM lookup_events WHERE receipt_id = :id LIMIT :limit);
 
--- name: delete_lookup!
+-- name: delete_lookup
 DELETE FROM lookups WHERE id = :id;

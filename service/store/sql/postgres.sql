@@ -21,30 +21,30 @@ RETURNING id, project, action, src_image, deadline, state, due_at, created_at, f
 
 -- Leases. The database's clock alone counts: the processes' own may differ.
 
--- name: join_workers!
+-- name: join_workers
 INSERT INTO lanes (project, worker, until)
 VALUES (:name, :worker, (extract(epoch FROM clock_timestamp()) * 1000)::bigint + :lease)
 ON CONFLICT (project) DO UPDATE SET until = excluded.until;
 
--- name: count_workers$
+-- name: count_workers
 SELECT COUNT(*) FROM lanes
-WHERE project LIKE '@%%' AND until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
+WHERE project LIKE '@%' AND until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
 
 -- name: lanes_of_worker
 -- A lease that has ended does not count: in the meantime another process may have had it.
 SELECT project FROM lanes
-WHERE worker = :worker AND project NOT LIKE '@%%' AND until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
+WHERE worker = :worker AND project NOT LIKE '@%' AND until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
 
--- name: renew_lane!
+-- name: renew_lane
 UPDATE lanes SET until = (extract(epoch FROM clock_timestamp()) * 1000)::bigint + :lease
 WHERE project = :project AND worker = :worker;
 
--- name: take_lane^
+-- name: take_lane
 INSERT INTO lanes (project, worker, until)
 VALUES (:project, :worker, (extract(epoch FROM clock_timestamp()) * 1000)::bigint + :lease)
 ON CONFLICT (project) DO UPDATE SET worker = excluded.worker, until = excluded.until
 WHERE lanes.until <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint
 RETURNING project;
 
--- name: leave_lane!
+-- name: leave_lane
 DELETE FROM lanes WHERE project = :project AND worker = :worker;
