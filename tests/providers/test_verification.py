@@ -17,7 +17,7 @@ RESTORED_BY = {"cli/explanation.py", "ingest/pipeline.py"}
 @pytest.mark.parametrize(
     ("pattern", "makers"),
     [
-        (r"\bVerified\(", {"providers/verification.py"}),
+        (r"(?<!class )\bVerified\(", {"providers/verification.py"}),
         (r"verification import .*\brestore\b", RESTORED_BY),
         (r"\bverification\.restore\b", set()),
         (r"import verification\b", set()),
