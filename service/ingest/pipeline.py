@@ -22,7 +22,7 @@ from service.domain.receipts import NewReceipt, PlannedEvent, Receipt
 from service.domain.requests import RawRequest, Verified
 from service.ingest.ports import Planner
 from service.providers.base import Provider
-from service.providers.credentials import CAPABILITY_HEADER, HIDDEN
+from service.providers.credentials import CAPABILITY_HEADER, HIDDEN, query_parameter, without_values
 from service.providers.registry import build, provider_class
 from service.providers.verification import restore, verify
 from service.resolve.compiled import Resolver, compile_resolve
@@ -46,6 +46,8 @@ class Pipeline:
     events_per_request: int
     urls_per_asset: int
     resolver: Resolver | None = None
+    codes: frozenset[str] = frozenset()
+    """The query parameters that carry a credential at any source: a sender may knock at the wrong one."""
 
     def verify(self, request: RawRequest, now: datetime, key: bytes | None = None) -> Verified:
         """Raises Refused unless the sender is who it claims to be. `key` is what `provider.key_urls` asked for."""
@@ -165,23 +167,27 @@ class Pipeline:
 
     def _stored_path(self, request: RawRequest) -> str:
         """The path without any credential; a key at its end is one, whether the source takes keys or not."""
+        path = without_values(request.path, self.codes) if self.codes else request.path
         if not request.carries(CAPABILITY_HEADER):
-            return request.path if self._takes_key else self.provider.stored_path(request.path)
-        path, mark, query = request.path.partition("?")
+            return path if self._takes_key else self.provider.stored_path(path)
+        path, mark, query = path.partition("?")
         return self.provider.stored_path(f"{path.rpartition('/')[0]}/{HIDDEN}{mark}{query}")
 
 
 def build_pipelines(settings: Settings, read_table: Callable[[str], bytes]) -> dict[str, Pipeline]:
     """Every source's pipeline; `read_table` reads a file beside relay.yaml. For settings that passed their check."""
     rules = compile_settings(settings, read_table, lambda source: provider_class(source.provider).variants)
+    providers = {name: build(name, source) for name, source in settings.sources.items()}
+    codes = frozenset(filter(None, (query_parameter(provider.credential) for provider in providers.values())))
     return {
         name: Pipeline(
             name=name,
-            provider=build(name, source),
+            provider=providers[name],
             rules=rules[name],
             events_per_request=settings.limits.events_per_request,
             urls_per_asset=settings.limits.urls_per_asset,
             resolver=None if source.resolve is None else compile_resolve(source.resolve),
+            codes=codes,
         )
         for name, source in settings.sources.items()
     }

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -163,15 +163,7 @@ class StaticCredential(Credential):
         if self.kind == "capability":
             bare, mark, query = path.partition("?")
             return f"{bare.rpartition('/')[0]}/{HIDDEN}{mark}{query}"
-        bare, mark, query = path.partition("?")
-        if self.kind != "query" or not mark:
-            return path
-        shown = (
-            f"{name}={HIDDEN}" if unquote_plus(name) == self.argument else part
-            for part in query.split("&")
-            for name in [part.partition("=")[0]]
-        )
-        return f"{bare}?{'&'.join(shown)}"
+        return without_values(path, (self.argument,)) if self.kind == "query" else path
 
     def _header(self, request: RawRequest) -> bytes | None:
         return _latin1(request.header(self.argument.lower()))
@@ -210,6 +202,24 @@ class StaticCredential(Credential):
             raise Refused("capability_invalid") from None
         if source != self.source:
             raise Refused("capability_for_another_source")
+
+
+def query_parameter(credential: Credential | None) -> str | None:
+    """The name of the query parameter that a credential is the value of, None for any other kind."""
+    return credential.argument if isinstance(credential, StaticCredential) and credential.kind == "query" else None
+
+
+def without_values(path: str, names: Collection[str]) -> str:
+    """The path and query with `***` for the values of these parameters."""
+    bare, mark, query = path.partition("?")
+    if not mark:
+        return path
+    shown = (
+        f"{name}={HIDDEN}" if unquote_plus(name) in names else part
+        for part in query.split("&")
+        for name in [part.partition("=")[0]]
+    )
+    return f"{bare}?{'&'.join(shown)}"
 
 
 @lru_cache(maxsize=64)
