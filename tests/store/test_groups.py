@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.stored import Rules, at, event, receipt, wanted
 
@@ -95,7 +95,13 @@ def state(groups: Sequence[Sequence[_Incoming]]) -> tuple[list[Any], list[tuple[
         return told, sorted(held, key=repr)
 
 
+def _asks(seconds: float, settle: float) -> Webhook:
+    return Webhook(None, "a1", AssetKind.UPDATED, None, (wanted(settle=settle),), failed=False, seconds=seconds)
+
+
 @given(st.lists(webhooks, min_size=1, max_size=8))
+@example([_asks(0, 2), _asks(11, 2)])  # past five times the settling time
+@example([_asks(0, 2), _asks(1, 0), _asks(1, 2)])
 def test_a_group_is_what_its_webhooks_are_one_after_the_other(given_webhooks: list[Webhook]) -> None:
     def fresh() -> list[_Incoming]:
         seconds, made = 0.0, []
