@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from service.domain.clock import to_ms
 from service.domain.ids import new_id
 from service.domain.purges import Action, PlannedPurge
@@ -26,6 +28,7 @@ class _Asked:
     purge: PlannedPurge
     settle: int
     now: int
+    last: int
     due: int
     id: str
     events: int = 1
@@ -33,7 +36,8 @@ class _Asked:
     @classmethod
     def of(cls, purge: PlannedPurge, now: datetime, settle: int) -> _Asked:
         first = to_ms(now)
-        return cls((purge.project, purge.src_image), purge, settle, first, _due(first, settle), new_id("prg", now))
+        place = (purge.project, purge.src_image)
+        return cls(place, purge, settle, first, first, _due(first, settle), new_id("prg", now))
 
     def takes(self, purge: PlannedPurge, settle: int) -> bool:
         """Whether the next one is no other than this."""
@@ -46,10 +50,13 @@ class _Asked:
         """As if each had been stored after the other: the shorter deadline wins, and settling begins anew, never past
         five times its length."""
         self.events += 1
-        if purge.deadline < self.purge.deadline or purge.refusal is not None:
+        self.last = to_ms(now)
+        if purge.refusal is not None:
+            self.purge = replace(self.purge, refusal=purge.refusal)
+        elif purge.deadline < self.purge.deadline:
             self.purge = purge
         if self.settle:
-            self.due = max(self.due, min(_due(to_ms(now), self.settle), self.now + 5 * self.settle))
+            self.due = max(self.due, min(_due(self.last, self.settle), self.now + 5 * self.settle))
 
 
 def _due(now: int, settle: int) -> int:
@@ -149,7 +156,7 @@ def _keep_refused(tx: Tx, some: Sequence[_Asked]) -> None:
             one.now,
             0,
             one.events,
-            one.now,
+            one.last,
             one.purge.refusal,
             1,
         )

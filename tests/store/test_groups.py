@@ -46,7 +46,7 @@ purges = st.builds(
     deadline=st.sampled_from([0, 60]),
     settle=st.sampled_from([0, 0.1, 2]),
     rule=st.sampled_from(["r", "s"]),
-    refusal=st.sampled_from([None, None, None, "has an asterisk"]),
+    refusal=st.sampled_from([None, None, None, "has an asterisk", "is too long"]),
 )
 webhooks = st.builds(
     Webhook,
