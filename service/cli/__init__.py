@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from service import __version__
+from service.cli.first_process import heed_sigterm
 from service.cli.group import RelayGroup
 
 # Command → where it is and what `--help` says of it, in the order of a newcomer's day.
@@ -48,6 +49,7 @@ def cli(config: Path | None) -> None:
 
 def main() -> None:
     """The console command."""
+    heed_sigterm()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a picture's name may hold what the terminal cannot show
             stream.reconfigure(errors="backslashreplace")

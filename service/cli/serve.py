@@ -20,6 +20,7 @@ import uvloop
 from service.bootstrap import Relay, Role, relay
 from service.cli.configuration import config_option, load_settings
 from service.cli.connection import connection_type
+from service.cli.first_process import reap_orphans
 from service.cli.workers import Workers
 from service.domain.errors import CommandFailed, RelayError
 from service.observability.logs import configure, redact
@@ -70,6 +71,7 @@ def command(
     listener = listen(server)
     try:
         if workers == 1:
+            reap_orphans()
             _serve_one(loaded, listener, Role(role), say=True)
         else:
             _serve_many(loaded, listener, Role(role), workers)

@@ -61,7 +61,9 @@ class Workers:
         ended_by = 0
         while self.running:
             process, status = os.wait()
-            number = self.running.pop(process)
+            number = self.running.pop(process, None)
+            if number is None:  # an orphan, which a container's first process inherits
+                continue
             code = os.waitstatus_to_exitcode(status)
             if self.stopping:
                 ended_by = ended_by or max(code, 0)
