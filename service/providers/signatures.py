@@ -105,7 +105,7 @@ def rsa_verifies(key: RSAPublicKey, signature: bytes, message: bytes, algorithm:
 
     try:
         # SHA-1 is what SNS signs with unless a topic's SignatureVersion is 2; accepting it is Amazon's choice.
-        key.verify(signature, message, PKCS1v15(), SHA1() if algorithm == "sha1" else SHA256())  # noqa: S303
+        key.verify(signature, message, PKCS1v15(), SHA1() if algorithm == "sha1" else SHA256())  # noqa: S303 - see above
     except InvalidSignature:
         return False
     return True

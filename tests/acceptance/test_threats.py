@@ -61,9 +61,10 @@ class Attacked:
     process: Process
     fake: FakeVercel
     folder: Path
+    http: httpx.Client
 
     def post(self, path: str, body: bytes, **headers: str) -> int:
-        return httpx.post(f"{self.process.address}{path}", content=body, headers=headers, timeout=30).status_code
+        return self.http.post(path, content=body, headers=headers).status_code
 
     def url(self, source: str) -> str:
         """As `image-relay url` prints it."""
@@ -88,8 +89,8 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
         tokens.write_text(SECRETS["the stored token"])
         with running("tokens", "set", "blog", "--file", str(tokens), cwd=folder) as command:
             assert command.wait() == 0, command.output
-        with relay(folder) as process:
-            yield Attacked(process, fake, folder)
+        with relay(folder) as process, httpx.Client(base_url=process.address, timeout=30) as http:
+            yield Attacked(process, fake, folder, http)
 
 
 def image(name: str) -> bytes:
@@ -186,7 +187,7 @@ def test_no_secret_is_in_the_database_the_log_or_what_strangers_may_ask(attacked
     places = {path.name: path.read_bytes() for path in attacked.folder.glob("relay.db*")}
     places["the log"] = attacked.process.output.encode()
     for path in ("/metrics", "/readyz", "/livez", "/", "/admin", "/api/v1/openapi.json", "/hooks/hook"):
-        places[path] = httpx.get(f"{attacked.process.address}{path}").content
+        places[path] = attacked.http.get(path).content
     assert b"no-url" in places["relay.db"] + places.get("relay.db-wal", b""), "the right files are searched"
     wanted = {name: _spellings(value) for name, value in SECRETS.items()} | {
         f"a key {key[:4]}": {key.encode()} for key in keys

@@ -71,6 +71,6 @@ def _insert(table: str, columns: list[str], numbers: str, dialect: dict[str, str
     copies = _COPIES[table]
     values = ", ".join(copies.get(name, name).format(**dialect) for name in columns)
     return (  # names and expressions are this module's and the schema's
-        f" INSERT INTO {table} ({', '.join(columns)})"  # noqa: S608
+        f" INSERT INTO {table} ({', '.join(columns)})"  # noqa: S608 - our own
         f" SELECT {values} FROM (SELECT * FROM {table} LIMIT 1) AS genuine, {numbers}"
     )
