@@ -77,11 +77,10 @@ def test_orphans_are_taken_note_of_and_harm_nothing(tmp_path: Path, workers: str
 def test_a_sigterm_before_it_listens_is_not_lost(tmp_path: Path) -> None:
     config = tmp_path / "relay.yaml"
     os.mkfifo(config)
-    with first(tmp_path) as (process, inside):
-        # Whoever opens the writing end waits until the relay has come to reading its configuration.
-        with config.open("wb"):
-            os.kill(inside, signal.SIGTERM)
-            assert process.wait() == 128 + signal.SIGTERM, process.output
+    # Whoever opens the writing end waits until the relay has come to reading its configuration.
+    with first(tmp_path) as (process, inside), config.open("wb"):
+        os.kill(inside, signal.SIGTERM)
+        assert process.wait() == 128 + signal.SIGTERM, process.output
 
 
 def ready(address: str) -> bool:
