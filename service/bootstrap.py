@@ -14,7 +14,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import structlog
 from starlette.types import ASGIApp
 
 from service.app import Deps, create_app
@@ -23,6 +22,7 @@ from service.dispatch.resolving import Resolving
 from service.dispatch.supervisor import Dispatcher
 from service.domain.clock import Clock, system_clock
 from service.domain.errors import StoreUnavailable
+from service.domain.log import log
 from service.ingest.keeper import Keeper
 from service.ingest.pipeline import build_pipelines, table_reader
 from service.network import Network
@@ -50,8 +50,6 @@ _LEASE_SECONDS = 10.0  # how long a lane is leased beyond the longest call
 _SHARE_EVERY = 1.0  # seconds between looks whether there are new counts for the other workers
 _PRUNE_EVERY = 60.0  # seconds between looks for what is past its retention
 _PRUNE_PAUSE = 0.2  # seconds between two steps, so that webhooks get in between
-
-log = structlog.get_logger()
 
 
 class Role(StrEnum):

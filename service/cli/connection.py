@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-import structlog
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from service.cli.joined_writes import HttpProtocol
+from service.domain.log import log
 from service.ingest.answers import error
 
 HEAD_BYTES = 64 * 1024
 """How large the request line and the headers may be together, and what may follow a chunked body."""
-
-log = structlog.get_logger()
 
 
 class Connection(HttpProtocol):

@@ -13,7 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
-import structlog
 import uvicorn
 import uvloop
 
@@ -23,6 +22,7 @@ from service.cli.connection import connection_type
 from service.cli.first_process import reap_orphans
 from service.cli.workers import Workers
 from service.domain.errors import CommandFailed, RelayError
+from service.domain.log import log
 from service.observability.logs import configure, redact
 from service.settings.loader import Loaded
 from service.settings.model import Limits, Server
@@ -104,7 +104,6 @@ def _serve_many(loaded: Loaded, listener: socket.socket, role: Role, workers: in
 
 async def _run(loaded: Loaded, listener: socket.socket, role: Role, *, say: bool, tallies: Path | None = None) -> None:
     """Serves until SIGTERM or SIGINT; raises StoreUnavailable where there is no store to be had."""
-    log = structlog.get_logger()
     for warning in loaded.warnings:
         log.warning("config.warning", problem=warning.shown(str(loaded.file or "")))
     async with relay(loaded, role=role, tallies=tallies) as running:

@@ -10,14 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
 
-import structlog
+from service.domain.log import log
 
 QUICK_SECONDS = 2.0
 """A process that fails sooner than this after the first start does so because of what all have in common."""
 
 _PAUSE_SECONDS = 1.0  # before a process that died is replaced, so that one that dies at once does not eat a core
-
-log = structlog.get_logger()
 
 
 @dataclass(slots=True)

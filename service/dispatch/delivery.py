@@ -7,8 +7,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
-import structlog
-
 from service.dispatch.gate import Gate, Pass
 from service.dispatch.limits import Random
 from service.dispatch.policy import Decision, Hold, Retry, Split, decide, halves, settlements
@@ -20,10 +18,9 @@ from service.domain.batches import Batch
 from service.domain.clock import Clock
 from service.domain.errors import StoreUnavailable
 from service.domain.ids import new_id
+from service.domain.log import log
 from service.domain.outcomes import Outcome, OutcomeKind
 from service.domain.purges import Purge, PurgeState
-
-log = structlog.get_logger()
 
 
 class Delivery:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import structlog
-
 from service.dispatch import policy
 from service.dispatch.credentials import Credential, Credentials, Missing
 from service.dispatch.limits import Pace, Random
 from service.dispatch.notices import Notices
 from service.domain.clock import EPOCH, Clock
 from service.domain.holds import Hold, HoldKind
+from service.domain.log import log
 from service.domain.outcomes import Outcome
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import structlog
-
 from service.dispatch.delivery import Delivery
 from service.dispatch.gate import Gate, Pass, Wait
 from service.dispatch.limits import STORE_PAUSE, Random, backoff
@@ -20,9 +18,8 @@ from service.dispatch.waiting import pause
 from service.domain.batches import MAX_IMAGES, Batch
 from service.domain.clock import EPOCH, Clock
 from service.domain.errors import StoreUnavailable
+from service.domain.log import log
 from service.domain.purges import Purge
-
-log = structlog.get_logger()
 
 _RESTART = timedelta(seconds=1)
 _NEVER = datetime.max.replace(tzinfo=UTC)

@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol, TypeVar
 
-import structlog
-
 from service.dispatch.answers import Answers
 from service.dispatch.limits import STORE_PAUSE, Pace, Random, backoff
 from service.dispatch.lookup_policy import Dead, Decision, Held, Later, decide, elsewhere, settlement
@@ -18,11 +16,10 @@ from service.dispatch.tenure import Tenure
 from service.dispatch.waiting import insist, pause
 from service.domain.clock import EPOCH, Clock
 from service.domain.errors import StoreUnavailable
+from service.domain.log import log
 from service.domain.lookups import Fetched, Lookup, LookupEnd, LookupState
 from service.domain.receipts import first_due
 from service.settings.model import Dispatch
-
-log = structlog.get_logger()
 
 _RESTART = timedelta(seconds=1)
 _LOOKUP_SECONDS = 15.0  # from a claim until what comes of it is on disk

@@ -7,17 +7,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import structlog
-
 from service.dispatch.answers import Answers
 from service.dispatch.limits import Pace, Random
 from service.dispatch.lookup_lane import LookupLane
 from service.dispatch.ports import Asking, Getter, Lookups
 from service.dispatch.tenure import Tenure
 from service.domain.clock import Clock
+from service.domain.log import log
 from service.settings.model import Dispatch
-
-log = structlog.get_logger()
 
 Wake = Callable[[Mapping[str, datetime]], None]
 

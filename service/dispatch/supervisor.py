@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-import structlog
-
 from service.dispatch.credentials import Credentials
 from service.dispatch.delivery import Delivery
 from service.dispatch.gate import Gate
@@ -24,9 +22,8 @@ from service.dispatch.tenure import Tenure
 from service.dispatch.waiting import pause
 from service.domain.clock import Clock
 from service.domain.errors import StoreUnavailable
+from service.domain.log import log
 from service.settings.model import Dispatch, Project
-
-log = structlog.get_logger()
 
 LOOK_EVERY = 1.0  # seconds between looks for what other processes did
 GRACE_SECONDS = 8.0

@@ -6,14 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import structlog
-
 from service.dispatch.limits import STORE_PAUSE, Random, backoff
 from service.domain.errors import StoreUnavailable
+from service.domain.log import log
 
 T = TypeVar("T")
-
-log = structlog.get_logger()
 
 
 async def pause(event: asyncio.Event, seconds: float | None) -> None:

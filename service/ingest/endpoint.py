@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from time import perf_counter
 
-import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.domain.clock import Clock
 from service.domain.ids import new_id
+from service.domain.log import log
 from service.domain.requests import RawRequest
 from service.ingest.answers import RETRY_SECONDS, early_error, respond, retry_after
 from service.ingest.body import BodyReader, Unread
@@ -22,8 +22,6 @@ from service.providers.credentials import CAPABILITY_HEADER
 from service.settings.model import Limits
 
 HOOKS = "/hooks"
-
-log = structlog.get_logger()
 
 
 class Endpoint:

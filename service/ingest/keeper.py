@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-import structlog
-
+from service.domain.log import log
 from service.domain.receipts import NewReceipt
 from service.ingest.ports import Inbox
-
-log = structlog.get_logger()
 
 
 class Keeper:

@@ -7,16 +7,16 @@ import atexit
 import logging
 import re
 import sys
+import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Literal, TextIO, cast
+from typing import Any, Literal, TextIO
 
 import msgspec
-import structlog
-from structlog.typing import Processor
 
+from service.domain.log import Sink, log
 from service.domain.secret import Secret
 from service.rules.limits import shown
 from service.settings.addresses import store_password
@@ -27,7 +27,7 @@ Style = Literal["console", "json"]
 _HIDDEN = "***"
 _SHORTEST = 6  # a shorter secret is part of too many words to be blotted out of them
 _BEARER = r"(?i:\bbearer\s+)[\w.~+/=-]{6,}"
-_LEVELS = {"warn": "warning", "exception": "error"}
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _QUIET = ("httpx", "httpcore", "asyncio", "uvicorn.access")  # what they tell at info is in our own lines
 
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
@@ -94,21 +94,19 @@ class _Lines:
             self._stream.flush()
 
 
-class _AtOnce:
-    """A bound logger's way to its one processor without the general chain, which costs twice what the line does: every
-    webhook has a line."""
+class _Standard(logging.Handler):
+    """Hands on what the standard library's loggers are told, uvicorn's among them."""
 
-    _processors: Sequence[Processor]
-    _logger: Any
-    _context: MutableMapping[str, Any]
+    def __init__(self, sink: Sink) -> None:
+        super().__init__()
+        self._sink = sink
 
-    def _proxy_to_logger(self, method_name: str, event: str | None = None, **told: Any) -> None:
-        if self._context:
-            told = {**self._context, **told}
-        told["event"] = event
-        for process in self._processors:
-            told = process(self._logger, method_name, told)  # type: ignore[assignment]  # the last one gives the line
-        self._logger.msg(told)
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            fields = {"logger": record.name, **({"exc_info": record.exc_info} if record.exc_info else {})}
+            self._sink(record.levelname.lower(), record.getMessage().strip(), fields)
+        except Exception:
+            self.handleError(record)
 
 
 def configure(style: Style | None = None, level: str = "INFO") -> None:
@@ -118,23 +116,16 @@ def configure(style: Style | None = None, level: str = "INFO") -> None:
     """
     stream = _Lines(sys.stderr)
     number = logging.getLevelNamesMapping()[level.upper()]
-    style = style or ("console" if stream.isatty() else "json")
-    rendering = _rendering(style, colors=stream.isatty())
-    logger = structlog.make_filtering_bound_logger(number)
-    structlog.configure(
-        processors=rendering,
-        wrapper_class=type("JsonLogger", (_AtOnce, logger), {}) if style == "json" else logger,
-        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, stream)),
-        cache_logger_on_first_use=True,
-    )
-    handler = logging.StreamHandler(stream)
-    own = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name], processors=[own, *rendering]
-        )
-    )
-    logging.basicConfig(handlers=[handler], level=number, force=True)
+    terminal = stream.isatty()
+    render = _as_json if (style or ("console" if terminal else "json")) == "json" else _Console(colors=terminal)
+
+    def sink(told_level: str, event: str, fields: dict[str, Any]) -> None:
+        if _LEVELS[told_level] >= number:
+            stream.write(_blotter.clean(render(told_level, event, fields)) + "\n")
+            stream.flush()
+
+    log.sink = sink
+    logging.basicConfig(handlers=[_Standard(sink)], level=number, force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
 
@@ -159,38 +150,51 @@ def _secrets_in(value: Any) -> Iterable[Secret]:
             yield from _secrets_in(item)
 
 
-def _rendering(style: Style, *, colors: bool) -> list[Processor]:
-    if style == "json":
-        return [_blotted(_as_json)]
-    # Rich's tracebacks would show local variables, and those hold bodies and secrets.
-    console = structlog.dev.ConsoleRenderer(
-        colors=colors, exception_formatter=structlog.dev.plain_traceback, timestamp_key="time"
-    )
-    return [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-        _one_line,
-        _blotted(console),
-    ]
+def _as_json(level: str, event: str, fields: dict[str, Any]) -> str:
+    told = {"time": _now(), "level": level, "event": event, **fields}
+    if (traceback_ := _traceback(told.pop("exc_info", None))) is not None:
+        told["exception"] = traceback_
+    return _encode(told).decode()
 
 
-def _blotted(render: Callable[[Any, str, MutableMapping[str, Any]], str]) -> Processor:
-    return lambda logger, method, event: _blotter.clean(render(logger, method, event))
+class _Console:
+    """Lines for people: aligned, coloured on a terminal, and with control characters spelled out, so that what a sender
+    wrote neither forges a line nor moves the cursor."""
+
+    def __init__(self, *, colors: bool) -> None:
+        self._colors = colors
+
+    def __call__(self, level: str, event: str, fields: dict[str, Any]) -> str:
+        traceback_ = _traceback(fields.pop("exc_info", None))
+        told = " ".join(
+            f"{self._painted('36', shown(key))}={self._painted('35', _value(value))}" for key, value in fields.items()
+        )
+        name = self._painted("1;31" if _LEVELS[level] > logging.INFO else "32", f"{level:<9}")
+        line = f"{self._painted('2', _now())} [{name}] {self._painted('1', f'{shown(event):<30}')} {told}".rstrip()
+        return line if traceback_ is None else f"{line}\n{traceback_}"
+
+    def _painted(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self._colors else text
 
 
-def _as_json(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
-    if "exc_info" in event:
-        event = structlog.processors.format_exc_info(logger, method, event)
-    time = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    return _encode({"time": time, "level": _LEVELS.get(method, method), "event": event.pop("event"), **event}).decode()
+def _value(value: Any) -> str:
+    """As it is where that is one word, else the way Python writes it."""
+    if isinstance(value, str) and value and not set(value) & set(" '\"="):
+        return shown(value)
+    return shown(repr(value))
 
 
-def _one_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Control characters spelled out: what a sender wrote neither forges a line nor moves the cursor."""
-    for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = shown(value)
-    return event
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _traceback(told: Any) -> str | None:
+    """The traceback of the exception that is being handled, or of the given one: without local variables, for those
+    hold bodies and secrets."""
+    if not told:
+        return None
+    found = sys.exc_info() if told is True else told
+    return "".join(traceback.format_exception(*found)).rstrip()
 
 
 def _in_json(value: str) -> str:

@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable
 
 import psycopg
-import structlog
+
+from service.domain.log import log
 
 Connect = Callable[[], psycopg.Connection[tuple[object, ...]]]
 
@@ -18,8 +19,6 @@ CHANNEL = "relay_purges"
 
 _POLL_SECONDS = 0.3  # between looks whether it is time to end
 _PAUSE_SECONDS = 2.0  # before a lost connection is opened anew
-
-log = structlog.get_logger()
 
 
 class Listener:

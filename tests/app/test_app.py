@@ -13,8 +13,8 @@ import httpx
 import pytest
 import uvicorn
 from starlette.types import ASGIApp
-from structlog.testing import capture_logs
 from support.intake import BrokenInbox, Relay, ask, relay
+from support.told import logged
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ async def test_an_error_of_ours_tells_the_client_nothing(started: Relay, monkeyp
 async def test_on_a_real_server(started: Relay) -> None:
     """Signed as the vendor signs, through httpx and uvicorn; a connection outlives every body that was read."""
     request = started.signed("cms", path="/hooks/cms?a=%20%C3%B6")
-    with capture_logs() as lines:
+    with logged() as lines:
         async with served(started.app) as url, httpx.AsyncClient(base_url=url) as http:
             answers = [
                 await http.post(request.path, content=request.body, headers=list(request.headers)),

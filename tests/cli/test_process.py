@@ -19,7 +19,7 @@ from support.process import Process, running
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"httpx", "starlette", "uvicorn", "jinja2", "cryptography", "rich", "structlog"}
+HEAVY = {"httpx", "starlette", "uvicorn", "jinja2", "cryptography", "rich"}
 
 
 def imported(folder: Path, *arguments: str) -> set[str]:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-import structlog
+from support.told import Told, logged
 
-from service.dispatch import delivery, gate, lane, lookup_lane, resolving, supervisor, waiting
-
-Logs = list[MutableMapping[str, Any]]
+Logs = Told
 
 
 @pytest.fixture(autouse=True)
-def logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Logs]:
-    with structlog.testing.capture_logs() as entries:
-        for module in (delivery, gate, lane, lookup_lane, resolving, supervisor, waiting):
-            # A logger that was used before has kept the configuration of then.
-            monkeypatch.setattr(module, "log", structlog.get_logger())
+def logs() -> Iterator[Logs]:
+    with logged() as entries:
         yield entries

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 from support.intake import GATE_SECRET, NOW, PROJECTS, SOURCES, BrokenInbox, Relay, ask, relay
+from support.told import logged
 
 from service.domain.purges import ReceiptStatus
 from service.domain.secret import Secret
@@ -125,7 +125,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
 async def test_a_request_that_does_not_verify(
     started: Relay, source: str, changes: dict[str, Any], reason: str
 ) -> None:
-    with capture_logs() as lines:
+    with logged() as lines:
         told = await started.post(source, **changes)
     assert (told.status, told.code) == (401, "unauthorized")
     assert told.json["error"]["message"] == "the request is not authenticated"
@@ -250,7 +250,7 @@ async def test_a_confirmation_that_fails_is_tried_again_by_the_sender(started: R
 
 async def test_without_the_key_nobody_can_judge(started: Relay) -> None:
     started.network.keys.clear()
-    with capture_logs() as lines:
+    with logged() as lines:
         told = await started.post("keyed")
     assert (told.status, told.code, told.headers["retry-after"]) == (503, "unavailable", "10")
     assert (lines[0]["verdict"], lines[0]["reason"], lines[0]["log_level"]) == (
@@ -266,7 +266,7 @@ async def test_without_the_key_nobody_can_judge(started: Relay) -> None:
 @pytest.mark.parametrize(("source", "changes"), [("hook", {}), ("keyed", {"body": [b"unreadable"]})])
 async def test_what_is_not_stored_is_never_acknowledged(tmp_path: Path, source: str, changes: dict[str, Any]) -> None:
     async with relay(tmp_path, inbox=BrokenInbox()) as running:
-        with capture_logs() as lines:
+        with logged() as lines:
             told = await running.post(source, **changes)
         assert (told.status, told.code, told.headers["retry-after"]) == (503, "unavailable", "10")
         assert [(line["reason"], line["detail"]) for line in lines] == [("store_unavailable", "the disk is full")]
@@ -280,7 +280,7 @@ async def test_a_refusal_needs_no_store(tmp_path: Path) -> None:
 
 
 async def test_a_bug_is_a_503_with_its_traceback_in_the_log(started: Relay) -> None:
-    with capture_logs() as lines:
+    with logged() as lines:
         told = await started.post("keyed", body=[b"bug"])
     assert (told.status, told.code) == (503, "unavailable")
     assert b"ZeroDivision" not in told.body
@@ -308,7 +308,7 @@ async def test_a_body_over_the_limit(
     tmp_path: Path, headers: list[tuple[bytes, bytes]], body: list[bytes | None]
 ) -> None:
     async with relay(tmp_path, limits=Limits(body_bytes=KIB)) as running:
-        with capture_logs() as lines:
+        with logged() as lines:
             told = await running.post("hook", headers=headers, body=body)
         assert (told.status, told.code, told.headers["connection"]) == (413, "too_large", "close")
         assert [(line["verdict"], line["bytes"]) for line in lines] == [("too_large", None)]
@@ -335,7 +335,7 @@ async def test_a_slow_body_is_not_waited_for(tmp_path: Path) -> None:
 
 
 async def test_a_body_that_is_on_its_way_when_the_relay_stops_is_to_be_sent_again(started: Relay) -> None:
-    with capture_logs() as lines:
+    with logged() as lines:
         request = asyncio.create_task(ask(started.app, path="/hooks/hook", body=[b"x", None]))
         await asyncio.sleep(0)
         request.cancel()  # as uvicorn does when its patience is over
@@ -347,7 +347,7 @@ async def test_a_body_that_is_on_its_way_when_the_relay_stops_is_to_be_sent_agai
 
 
 async def test_a_sender_that_goes_away_is_not_answered(started: Relay) -> None:
-    with capture_logs() as lines:
+    with logged() as lines:
         told = await ask(started.app, path="/hooks/hook", body=[b"x", b""], ending="http.disconnect")
     assert told is None
     assert [(line["verdict"], line["status"]) for line in lines] == [("disconnected", None)]
@@ -365,7 +365,7 @@ async def test_over_the_quota(tmp_path: Path) -> None:
         told = [await running.post("hook", body=[b"forged"]) for _ in range(2)]
         assert [one.status for one in told] == [401, 401]
         request = running.signed("hook")
-        with capture_logs() as lines:
+        with logged() as lines:
             limited = await running.send(request, body=[None])
         assert (limited.status, limited.code) == (429, "rate_limited")
         assert (limited.headers["retry-after"], limited.headers["connection"]) == ("30", "close")
@@ -453,7 +453,7 @@ async def test_headers_reach_the_provider_lower_case_and_in_order(started: Relay
 
 async def test_the_wide_line(started: Relay) -> None:
     request = started.signed("gate")
-    with capture_logs() as lines:
+    with logged() as lines:
         told = await started.send(request)
     (line,) = lines
     assert line.pop("duration_ms") >= 0
@@ -475,7 +475,7 @@ async def test_the_wide_line(started: Relay) -> None:
 
 
 async def test_no_credential_reaches_the_log(started: Relay) -> None:
-    with capture_logs() as lines:
+    with logged() as lines:
         await started.post("basic", headers=basic("a-wrong-password"))
         await started.post("gate", path="/hooks/gate/a-wrong-key")
         await started.post("basic")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from structlog.testing import capture_logs
 from support.intake import Keyed, Relay, Told, ask, keyed_pipeline, relay
+from support.told import logged
 
 from service.domain.errors import KeyUnknown, Refused
 from service.domain.events import Challenge, Notification
@@ -75,7 +75,7 @@ async def post(running: Relay, body: bytes = b"asset a1", **headers: str) -> Tol
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_greeting_is_answered_and_leaves_nothing_behind(started: Relay, method: str) -> None:
-    with capture_logs() as lines:
+    with logged() as lines:
         told = await ask(started.app, method=method, path="/hooks/shaking?hello", body=[b""])
     assert told is not None
     assert (told.status, told.headers["x-greeting"], told.body) == (201, "yes", b"hello")
@@ -104,7 +104,7 @@ async def test_a_challenge_is_verified_stored_and_answered_each_time(started: Re
 
 
 async def test_a_sender_that_would_switch_itself_off_is_told_that_all_is_well(started: Relay) -> None:
-    with capture_logs() as lines:
+    with logged() as lines:
         told = await post(started, b"what is that")
     receipt = await started.only(ReceiptStatus.UNREADABLE)
     assert (told.status, told.json) == (200, {"receipt": receipt.id, "status": "unreadable"})

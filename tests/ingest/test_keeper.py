@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from structlog.testing import capture_logs
 from support.intake import NOW, BrokenInbox
+from support.told import logged
 
 from service.domain.ids import new_id
 from service.domain.purges import ReceiptStatus
@@ -76,7 +76,7 @@ async def test_offering_never_waits_and_the_overflow_is_told(tmp_path: Path) -> 
     inbox = Counting(3)
     keeper = Keeper(inbox, 7, waiting=3, pause=0)
     assert [keeper.offer(refused(number)) for number in range(10)] == [True] * 3 + [False] * 7
-    with capture_logs() as lines:
+    with logged() as lines:
         async with running(keeper):
             await asyncio.wait_for(inbox.there.wait(), 5)
     assert len(inbox.kept) == 3
@@ -85,7 +85,7 @@ async def test_offering_never_waits_and_the_overflow_is_told(tmp_path: Path) -> 
 
 async def test_a_store_in_trouble_is_told_and_survived() -> None:
     keeper = Keeper(BrokenInbox(), 7, pause=0)
-    with capture_logs() as lines:
+    with logged() as lines:
         async with running(keeper) as task:
             for number in range(2):
                 keeper.offer(refused(number))

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import structlog
 
+from service.domain.log import log
 from service.domain.secret import Secret
 from service.observability import logs
 from service.observability.logs import Style, configure, redact
@@ -43,6 +43,7 @@ Start = Callable[..., Stream]
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Configures logging on a stream of the test's own, and puts everything back."""
     root = logging.getLogger()
+    sink = log.sink
     before = (root.handlers[:], root.level, {name: logging.getLogger(name).level for name in logs._QUIET})
     monkeypatch.setattr(logs, "_blotter", logs._Blotter())
 
@@ -53,7 +54,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         return stream
 
     yield started
-    structlog.reset_defaults()
+    log.sink = sink
     root.handlers[:], root.level = before[0], before[1]
     for name, level in before[2].items():
         logging.getLogger(name).setLevel(level)
@@ -73,7 +74,7 @@ def parsed(stream: Stream) -> list[dict[str, Any]]:
 
 def test_a_line_of_json(start: Start) -> None:
     stream = start("json")
-    structlog.get_logger().info("purge.sent", images=8, reason=None, project="shöp", odd={"a": Secret("x")})
+    log.info("purge.sent", images=8, reason=None, project="shöp", odd={"a": Secret("x")})
     (line,) = parsed(stream)
     assert list(line)[:3] == ["time", "level", "event"]
     moment = line.pop("time")
@@ -101,7 +102,7 @@ def test_a_line_of_json(start: Start) -> None:
 )
 def test_the_style(start: Start, style: Style | None, terminal: bool, is_json: bool, is_coloured: bool) -> None:
     stream = start(style, terminal=terminal)
-    structlog.get_logger().info("purge.sent", images=8)
+    log.info("purge.sent", images=8)
     text = stream.getvalue()
     assert text.startswith("{") is is_json
     assert ("\x1b[" in text) is is_coloured
@@ -128,8 +129,8 @@ def test_the_standard_library_speaks_the_same_way(start: Start, style: Style) ->
 @pytest.mark.parametrize(("level", "told"), [("debug", 2), ("INFO", 1), ("error", 0)])
 def test_the_level(start: Start, level: str, told: int) -> None:
     stream = start("json", level)
-    structlog.get_logger().debug("a")
-    structlog.get_logger().info("b")
+    log.debug("a")
+    log.info("b")
     assert len(parsed(stream)) == told
 
 
@@ -139,7 +140,7 @@ def test_a_traceback_shows_no_local_variable(start: Start, style: Style) -> None
     try:
         fail_on(13 * "local-value")
     except ValueError:
-        structlog.get_logger().exception("webhook.failed")
+        log.exception("webhook.failed")
         logging.getLogger("uvicorn.error").exception("Exception in ASGI application\n")
     text = stream.getvalue()
     assert text.count("Traceback (most recent call last)") == 2
@@ -156,7 +157,6 @@ HIDDEN = ["fake-password", "fake-vault-key", 'fake"token\\ü', "fake-s", "MFkwEw
 def test_no_secret_of_the_settings_gets_out(start: Start, style: Style) -> None:
     stream = start(style)
     redact(SETTINGS)
-    log = structlog.get_logger()
     for secret in [*HIDDEN, PEM]:
         log.info(secret, text=f"is {secret}.", nested={"deep": [secret]}, **{"key-" + secret: 1})
         logging.getLogger("uvicorn.error").warning("%s", secret)
@@ -176,7 +176,7 @@ def test_no_secret_of_the_settings_gets_out(start: Start, style: Style) -> None:
 def test_the_password_of_the_database_does_not_get_out_either(start: Start) -> None:
     stream = start("json")
     redact(Settings(store="postgresql://relay:fake-database-password@db/relay"))
-    structlog.get_logger().info("failed", url="postgresql://relay:fake-database-password@db/relay")
+    log.info("failed", url="postgresql://relay:fake-database-password@db/relay")
     assert "fake-database-password" not in stream.getvalue()
     assert "postgresql://relay:***@db/relay" in stream.getvalue()
 
@@ -184,7 +184,7 @@ def test_the_password_of_the_database_does_not_get_out_either(start: Start) -> N
 def test_a_short_secret_would_take_words_apart(start: Start) -> None:
     stream = start("json")
     redact(SETTINGS)
-    structlog.get_logger().info("a destiny", word="tiny")
+    log.info("a destiny", word="tiny")
     assert parsed(stream)[0]["word"] == "tiny"
 
 
@@ -199,14 +199,14 @@ def test_a_short_secret_would_take_words_apart(start: Start) -> None:
 )
 def test_bearer_tokens_are_blotted_out_whoever_they_belong_to(start: Start, text: str, told: str) -> None:
     stream = start("json")
-    structlog.get_logger().info("x", text=text)
+    log.info("x", text=text)
     assert parsed(stream)[0]["text"] == told
 
 
 @pytest.mark.parametrize("style", ["json", "console"])
 def test_what_a_sender_wrote_forges_no_line(start: Start, style: Style) -> None:
     stream = start(style)
-    structlog.get_logger().info("webhook.received", detail="a\nforged line\r\x1b[2J\x00\u2028")
+    log.info("webhook.received", detail="a\nforged line\r\x1b[2J\x00\u2028")
     text = stream.getvalue()
     assert text.count("\n") == 1
     assert text.endswith("\n")
@@ -230,7 +230,6 @@ async def test_the_lines_of_one_turn_of_the_loop_are_written_together(
     stream = Counted()
     monkeypatch.setattr(sys, "stderr", stream)
     configure("json")
-    log = structlog.get_logger()
     for number in range(3):
         log.info("seen", number=number)
     logging.getLogger("elsewhere").warning("told")
@@ -249,11 +248,11 @@ def test_a_line_that_waited_for_a_loop_that_ended_comes_with_the_next(
     stream = start("json")
     loop = asyncio.new_event_loop()
     monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
-    structlog.get_logger().info("waited")
+    log.info("waited")
     loop.close()
     monkeypatch.undo()
     assert stream.getvalue() == ""
-    structlog.get_logger().info("next")
+    log.info("next")
     assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["waited", "next"]
 
 
@@ -264,4 +263,4 @@ def test_a_stream_that_is_gone_stops_nothing(start: Start, monkeypatch: pytest.M
         raise BrokenPipeError
 
     monkeypatch.setattr(stream, "write", gone)
-    structlog.get_logger().info("lost")
+    log.info("lost")
