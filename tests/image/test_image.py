@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from image.podman import LOCKED, ROOT, build, container, podman, run_once, volume
+from packaging.markers import Marker
 from support.buckets import free_port
 from support.loopback import serve
 from support.postgres import own_server
@@ -22,6 +23,7 @@ from service import __version__
 from service.testing.fake_answers import Answer
 from service.testing.fake_vercel import FakeVercel, create_fake_vercel
 
+LOCK = "requirements.lock"
 IMAGE = "https://img.example.com/products/shoe.jpg"
 
 
@@ -196,12 +198,13 @@ def test_only_the_volume_and_scratch_may_be_written(image: str) -> None:
     assert run_once(image, "--entrypoint=sh", command=("-c", "ls /opt/relay/bin/pip*")).returncode != 0
 
 
-def locked(*names: str) -> dict[str, str]:
-    """Package → version, as the lock files have them."""
+def locked(python: str, *names: str) -> dict[str, str]:
+    """Package → version, as the lock files have them for Linux and this Python."""
     text = "".join((ROOT / name).read_text() for name in names)
-    found = re.findall(r"(?m)^([a-z0-9._-]+)(?:\[[a-z,-]+\])?==([^ ]+)(?: ; ([^\\]*))?", text)
-    elsewhere = ("win32", "'pypy'", "< '3.1", "cygwin")
-    return {name: version for name, version, marker in found if not any(one in marker for one in elsewhere)}
+    found = re.findall(r"(?m)^([a-z0-9._-]+)(?:\[[a-z,-]+\])?==([^ ]+)(?: ; ([^\\\n]*))?", text)
+    short = python.rpartition(".")[0]
+    there = {"python_full_version": python, "python_version": short, "sys_platform": "linux"}
+    return {name: version for name, version, marker in found if not marker or Marker(marker).evaluate(there)}
 
 
 def components(document: Any) -> dict[str, str]:
@@ -213,7 +216,7 @@ def test_the_sbom_is_of_what_is_installed(image: str, tmp_path: Path) -> None:
     document = json.loads(read.stdout)
     assert (document["bomFormat"], document["metadata"]["component"]["name"]) == ("CycloneDX", "vercel-image-relay")
     found = components(document)
-    expected = locked("requirements.lock")
+    expected = locked(run_once(image, "--entrypoint=python", command=("--version",)).stdout.split()[1], LOCK)
     assert {name: found.get(name) for name in expected} == expected
     assert set(found) - set(expected) <= {"vercel-image-relay"}
     assert all(one.get("purl", "").startswith("pkg:pypi/") for one in document["components"])
