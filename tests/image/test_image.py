@@ -233,8 +233,9 @@ def test_with_extras_it_works_on_postgresql(image_with_extras: str, vercel: tupl
     fake, url = vercel
     port = free_port()
     with own_server() as database:
-        folder = str(Path(database.socket).parent)
-        options = (*environment(url, port), f"--env=RELAY_STORE={database.url}", f"--volume={folder}:{folder}")
+        # The socket alone: nobody else may enter the server's folder.
+        socket = f"--volume={database.socket}:/srv/.s.PGSQL.5432"
+        options = (*environment(url, port), "--env=RELAY_STORE=postgresql://postgres@/postgres?host=/srv", socket)
         with container(image_with_extras, *LOCKED, *options) as relay:
             relay.up()
             assert send(f"http://127.0.0.1:{port}") == "accepted"
@@ -244,7 +245,10 @@ def test_with_extras_it_works_on_postgresql(image_with_extras: str, vercel: tupl
 
 
 def test_without_them_it_says_what_to_do(image: str) -> None:
-    options = (*environment("http://127.0.0.1:9", 1), "--env=RELAY_STORE=postgresql://relay@127.0.0.1:9/relay")
+    options = (
+        *environment("http://127.0.0.1:9", free_port()),
+        "--env=RELAY_STORE=postgresql://relay@127.0.0.1:9/relay",
+    )
     done = run_once(image, *LOCKED, *options)
     assert done.returncode == 1
     assert "vercel-image-relay[postgres]" in done.stderr, done
