@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import leaks
 from support.postgres import fresh_schema
 
 _LONGEST_ID = 48
@@ -14,6 +15,13 @@ _LONGEST_ID = 48
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
     """Long values get the argument's name and a number: keys are made anew in every process, and ids must not be."""
     return argname if isinstance(val, (str, bytes)) and len(val) > _LONGEST_ID else None
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_in_any_output() -> Iterator[None]:
+    """Every command and every process of a test is searched for the secrets it was given."""
+    yield
+    assert leaks.taken() == []
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from support import leaks
 
 from service.domain.log import log
 from service.domain.secret import Secret
@@ -264,3 +265,18 @@ def test_a_stream_that_is_gone_stops_nothing(start: Start, monkeypatch: pytest.M
 
     monkeypatch.setattr(stream, "write", gone)
     log.info("lost")
+
+
+def test_a_secret_in_any_output_of_the_tests_is_found() -> None:
+    given = {
+        "VERCEL_TOKEN": "vcp_of-this-test",
+        "RELAY_VAULT_KEYS": "fake-key-one,fake-key-two",
+        "RELAY_PORT": "80808080",
+    }
+    for text in ("it is vcp_of-this-test", "fake-key-two", "vcp_fakefakefake0123456789", "80808080 and nothing else"):
+        leaks.search(text, leaks.secrets_in(given), "image-relay serve")
+    assert [one.split("'")[1] for one in leaks.taken()] == [
+        "vcp_of-this-test",
+        "fake-key-two",
+        "vcp_fakefakefake0123456789",
+    ]

@@ -22,6 +22,7 @@ from service.settings.loader import Loaded
 from service.store import open_store
 from service.store.engine import Engine
 from service.store.inbox import Inbox
+from support import leaks
 
 T = TypeVar("T")
 
@@ -87,6 +88,8 @@ class Relay:
         )
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
+        secrets = leaks.secrets_in({**self.environ, **(environ or {})})
+        leaks.search(result.output, secrets, f"image-relay {' '.join(map(str, arguments))}")
         return Done(result.exit_code, result.stdout, result.stderr)
 
     def fails(self, *arguments: object, code: int = 1, stdin: str | bytes | None = None) -> str:

@@ -17,6 +17,8 @@ from typing import IO, Self
 
 import httpx
 
+from support import leaks
+
 SECRET = "fake-secret-" + "0123456789abcdef" * 4
 TOKEN = "vcp_fakefakefake0123456789"
 
@@ -31,6 +33,8 @@ class Process:
     def __init__(
         self, *arguments: str, cwd: Path, environ: Mapping[str, str] | None = None, program: Sequence[str] = PROGRAM
     ) -> None:
+        self._secrets = leaks.secrets_in(environ)
+        self._told = f"image-relay {' '.join(arguments)}"
         known = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
         self._child = subprocess.Popen(
             [sys.executable, *program, *arguments],
@@ -53,6 +57,7 @@ class Process:
         with stream:
             for line in stream:
                 self.lines.append(line.rstrip("\n"))
+                leaks.search(line, self._secrets, self._told)
                 if _LISTENING in line and not self.address:
                     self.address = line.partition(_LISTENING)[2].split('"')[0].split()[0]
                     self._heard.set()
