@@ -273,7 +273,7 @@ def test_a_secret_in_any_output_of_the_tests_is_found() -> None:
         "RELAY_VAULT_KEYS": "fake-key-one,fake-key-two",
         "RELAY_PORT": "80808080",
     }
-    for text in ("it is vcp_of-this-test", "fake-key-two", "vcp_fakefakefake0123456789", "80808080 and nothing else"):
+    for text in ("it is vcp_of-this-test", "fake-key-two", "vcp_fakefakefake0123456789", "8080808 and nothing else"):
         leaks.search(text, leaks.secrets_in(given), "image-relay serve")
     assert [one.split("'")[1] for one in leaks.taken()] == [
         "vcp_of-this-test",
