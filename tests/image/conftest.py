@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from image.podman import FOLDER, build
+from image.podman import FOLDER, ROOT, build, run
 
 if not (FOLDER / "base.tar").exists():
     pytest.skip("`make image-test` makes what these need", allow_module_level=True)
@@ -17,4 +17,10 @@ def image() -> str:
 
 @pytest.fixture(scope="session")
 def image_with_extras() -> str:
-    return build("localhost/image-relay-extras", "--build-arg=EXTRAS=postgres otel")
+    # buildah takes labels from its cache though an argument in them has changed. So what the page's command gives them is
+    # given here as well, and its build finds all that this one made.
+    git = ("git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT))
+    revision = run(*git, "rev-parse", "HEAD").stdout.strip()
+    created = run(*git, "log", "-1", "--format=%cI").stdout.strip()
+    labels = (f"--build-arg=REVISION={revision}", f"--build-arg=CREATED={created}")
+    return build("localhost/image-relay-extras", "--build-arg=EXTRAS=postgres otel", *labels)
