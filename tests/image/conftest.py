@@ -17,8 +17,8 @@ def image() -> str:
 
 @pytest.fixture(scope="session")
 def image_with_extras() -> str:
-    # buildah takes labels from its cache though an argument in them has changed. So what the page's command gives them is
-    # given here as well, and its build finds all that this one made.
+    # buildah takes labels from its cache though an argument in them has changed. So what the page's command gives them
+    # is given here as well, and its build finds all that this one made.
     git = ("git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT))
     revision = run(*git, "rev-parse", "HEAD").stdout.strip()
     created = run(*git, "log", "-1", "--format=%cI").stdout.strip()
