@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
+from time import monotonic
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import errors
-from psycopg.abc import Buffer
+from psycopg.abc import Buffer, PQGen
 from psycopg.rows import RowMaker
 from psycopg.types.string import StrDumper
 
@@ -33,6 +34,7 @@ from service.store.threaded import ThreadedEngine
 T = TypeVar("T")
 
 _CONNECT_SECONDS = 5
+_SILENT_SECONDS = 12.0  # the server ends a statement after ten; what is longer in coming does not come
 # On whatever the server's own default is: https://www.postgresql.org/docs/current/runtime-config-wal.html
 _BEGIN = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout = '5s'"
 _BEGIN_READING = "BEGIN READ ONLY; SET LOCAL statement_timeout = '10s'"
@@ -90,6 +92,31 @@ class PostgresTx(Tx):
         notify(self._cursor, project)
 
 
+class _Connection(psycopg.Connection[Row]):
+    """A connection that waits for an answer so many seconds: where the network lets nothing pass, or PgBouncer waits
+    for a server, nothing else would ever end it. None: for as long as it takes, as migrations do."""
+
+    patience: float | None = None
+
+    def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:
+        if self.patience is None:
+            return super().wait(gen, *args, **options)
+        return super().wait(self._patiently(gen, monotonic() + self.patience), *args, **options)
+
+    def _patiently(self, gen: PQGen[T], deadline: float) -> PQGen[T]:
+        """The same steps; psycopg comes by every tenth of a second, ready or not."""
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and monotonic() > deadline:
+                    self.close()
+                    raise psycopg.OperationalError(f"no answer within {self.patience:g} s")
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            return cast(T, end.value)
+
+
 class Server:
     """Where the database is; its URL's password is shown nowhere."""
 
@@ -98,7 +125,7 @@ class Server:
         parts = urlsplit(url)
         self.shown = f"{parts.hostname or 'the local socket'}{parts.path}"
 
-    def connect(self) -> psycopg.Connection[Row]:
+    def connect(self) -> _Connection:
         """A new connection in autocommit mode; raises psycopg.Error."""
         connection = self.connect_to_listen()
         # Behind PgBouncer a LISTEN stays with whichever connection of the server's it was said on, and what is heard
@@ -106,9 +133,9 @@ class Server:
         connection.add_notify_handler(_not_for_us)
         return connection
 
-    def connect_to_listen(self) -> psycopg.Connection[Row]:
+    def connect_to_listen(self) -> _Connection:
         """The same, with notifications kept until they are asked for."""
-        connection = psycopg.connect(
+        connection = _Connection.connect(
             self._url,
             autocommit=True,
             prepare_threshold=None,
@@ -127,7 +154,7 @@ class _Writer:
     def __init__(self, server: Server, statements: Statements) -> None:
         self._server = server
         self._statements = statements
-        self._connection: psycopg.Connection[Row] | None = None
+        self._connection: _Connection | None = None
 
     def prepare(self, *, upgrade: bool) -> Sequence[str]:
         """Connect, and bring the database up to date; the names of the migrations that took."""
@@ -141,12 +168,14 @@ class _Writer:
     def begin(self) -> PostgresTx:
         connection = self._connection
         if connection is not None:
+            connection.patience = _SILENT_SECONDS
             try:
                 connection.execute(_BEGIN)
                 return PostgresTx(self._statements, connection)
             except psycopg.OperationalError:  # the server was restarted or gave way to another since the last one
                 self.drop()
         self._connection = connection = self._server.connect()
+        connection.patience = _SILENT_SECONDS
         connection.execute(_BEGIN)
         return PostgresTx(self._statements, connection)
 
@@ -226,6 +255,7 @@ class PostgresEngine(ThreadedEngine):
             except psycopg.OperationalError:
                 self._drop_reader()
         connection = self._reader.connection = self._server.connect()
+        connection.patience = _SILENT_SECONDS
         self._reading.add(connection)
         connection.execute(_BEGIN_READING)
         return connection

@@ -172,6 +172,7 @@ def test_a_process_cut_off_in_mid_call_is_replaced_when_its_lease_has_ended_and_
         assert hung.ended - hung.begun > _LONG_CALL * 0.9, "which Vercel does not answer"
         assert took_over > hung.ended, "nobody else calls for the project as long as that call may last"
         assert members.owner(server.url) in ("b", "c")
+        assert members.send("a", images=1) == 0, "it says that it cannot store, and keeps no sender waiting"
         way.mend()
         eventually(lambda: members.send("a", images=1) == 2)
         members.settled()
