@@ -58,11 +58,11 @@ def test_every_requirement_is_pinned_and_hashed(lock: str) -> None:
 
 def test_nothing_is_installed_without_its_hash() -> None:
     """Into what runs or tests the relay: tools of a target of their own stand in an environment of their own."""
-    own = ("SENDERS", "AUDIT", "VENV)-")
+    own = [f"$({name})/" for name in re.findall(r"(?m)^([A-Z]+) := \.venv-", MAKEFILE)] + ["$(VENV)-"]
     for file in ("Makefile", "Dockerfile"):
         text = (ROOT / file).read_text().replace("\\\n", " ")
         for line in text.splitlines():
-            if not re.search(r"(\bpip\b|\$\(PIP\)).* install\b", line) or any(f"$({name}" in line for name in own):
+            if not re.search(r"(\bpip\b|\$\(PIP\)).* install\b", line) or any(place in line for place in own):
                 continue
             for command in re.findall(r"\binstall\b[^&|;]*", line):
                 assert "--require-hashes" in command or "--no-deps" in command or "--no-index" in command, line
