@@ -55,7 +55,7 @@ ENV PATH=/opt/relay/bin:$PATH \
     RELAY_HOST=0.0.0.0 \
     RELAY_LOG=json
 USER 10001:10001
-# relay.yaml is looked for here, and without `store:` the database lies beside it.
+# relay.yaml is looked for here, and without `store:` the database goes here.
 WORKDIR /var/lib/relay
 VOLUME /var/lib/relay
 EXPOSE 8080
