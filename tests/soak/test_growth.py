@@ -79,7 +79,9 @@ def look(process: Process, begun: float, store: str, folder: Path) -> Sample:
         with closing(sqlite3.connect(folder / "relay.db")) as database:
             (receipts,) = database.execute("SELECT count(*) FROM receipts").fetchone()
     else:
-        with psycopg.connect(store) as connection:
+        with psycopg.connect(store, autocommit=True) as connection:
+            # The server's own look for what can be vacuumed comes once a minute: here, that is once in half a day.
+            connection.execute("VACUUM")
             row = connection.execute(
                 "SELECT sum(pg_total_relation_size(oid)), (SELECT count(*) FROM receipts) FROM pg_class"
                 " WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
