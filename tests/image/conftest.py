@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from image.podman import FOLDER, ROOT, build, run
 
+from service import __version__
+
 if not (FOLDER / "base.tar").exists():
     pytest.skip("`make image-test` makes what these need", allow_module_level=True)
 
@@ -22,5 +24,6 @@ def image_with_extras() -> str:
     git = ("git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT))
     revision = run(*git, "rev-parse", "HEAD").stdout.strip()
     created = run(*git, "log", "-1", "--format=%cI").stdout.strip()
-    labels = (f"--build-arg=REVISION={revision}", f"--build-arg=CREATED={created}")
-    return build("localhost/image-relay-extras", "--build-arg=EXTRAS=postgres otel", *labels)
+    labels = {"VERSION": __version__, "REVISION": revision, "CREATED": created}
+    given = (f"--build-arg={name}={value}" for name, value in labels.items())
+    return build("localhost/image-relay-extras", "--build-arg=EXTRAS=postgres otel", *given)

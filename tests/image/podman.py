@@ -16,8 +16,6 @@ from uuid import uuid4
 
 from support.process import eventually
 
-from service import __version__
-
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".image"
 STORE = ("--root", str(FOLDER / "store"), "--runroot", str(FOLDER / "run"))
@@ -61,7 +59,6 @@ def build(name: str, *arguments: str) -> str:
         "--layers",
         TRUSTED,
         f"--build-arg=BASE={BASE}",
-        f"--build-arg=VERSION={__version__}",
         *arguments,
         f"--tag={name}",
         str(ROOT),
