@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from service import __version__
 from service.cli.first_process import heed_sigterm
 from service.cli.group import RelayGroup
+from service.cli.version import show
 
 # Command → where it is and what `--help` says of it, in the order of a newcomer's day.
 COMMANDS = {
@@ -42,7 +42,9 @@ COMMANDS = {
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--config", type=click.Path(path_type=Path), help="Else $RELAY_CONFIG, else ./relay.yaml.")
-@click.version_option(__version__, "--version", message="image-relay %(version)s")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=show, help="Show the version and the commit."
+)
 def cli(config: Path | None) -> None:
     """Signed webhooks in, Vercel image cache purges out."""
 
