@@ -1,0 +1,66 @@
+"""Every recipe of the cookbook: its source, its events, and what they lead to."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from docs.pages import ROOT, Block, blocks
+from support.commands import NOW, SECRET, TOKEN, Relay
+
+from service.providers.base import Sample
+
+PAGE = ROOT / "service/rules/COOKBOOK.md"
+SECTIONS = {
+    section.partition("\n")[0]: section
+    for section in re.split(r"(?m)^## ", PAGE.read_text())[1:]
+    if "<!-- recipe -->" in section
+}
+
+
+def purge(one: dict[str, object], words: int) -> str:
+    """As the page writes it: the image, and before it what the recipe is about."""
+    said = [str(one["project"])] if one["project"] != "shop" else []
+    if words > len(said):
+        deadline = one["revalidation_deadline_seconds"]
+        said += [str(one["action"])] + ([] if deadline is None else [str(deadline)])
+    return " ".join([*said, str(one["src_image"])])
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_recipe(name: str, tmp_path: Path) -> None:
+    section = SECTIONS[name]
+    relay = Relay(tmp_path)
+    parts = list(blocks(section))
+    (recipe,) = [part.text for part in parts if part.label == "recipe"]
+    for part in parts:
+        if part.label.startswith("file: "):
+            (tmp_path / part.label.removeprefix("file: ")).write_text(part.text)
+    source = yaml.safe_load(recipe.replace("${CMS_SECRET}", SECRET))
+    projects = {project: {"project": project, "token": TOKEN} for project in source["cms"].get("projects", ["shop"])}
+    relay.write(yaml.safe_dump({"projects": projects, "sources": source}, sort_keys=False))
+    assert relay.run("--config", relay.config, "check").code == 0
+    events = [part for part in parts if part.language == "json"]
+    expected = [part.text.splitlines() for part in parts if part.language == "text"]
+    assert events
+    for event, wanted in zip(events, expected, strict=True):
+        purges = explained(relay, event)
+        assert [purge(one, line.count(" ")) for one, line in zip(purges, wanted, strict=True)] == wanted
+
+
+def explained(relay: Relay, event: Block) -> list[dict[str, object]]:
+    """What `explain` says of the event, signed as its sender signs it."""
+    name, _, value = event.label.removeprefix("with: ").partition(": ")
+    body = event.text.encode()
+    provider = relay.pipelines()["cms"].provider
+    signed = provider.sign(Sample(body, {name: value} if name else {}), "/hooks/cms", NOW)
+    (relay.folder / "event.json").write_bytes(body)
+    headers = [argument for header in signed.headers for argument in ("--header", ": ".join(header))]
+    path = relay.folder / "event.json"
+    when = ("--at", NOW.isoformat())
+    done = relay.run("--config", relay.config, "explain", "--source", "cms", "--json", *headers, *when, path)
+    assert done.code == 0, done
+    assert done.json["verified"] is True
+    return list(done.json["purges"])
