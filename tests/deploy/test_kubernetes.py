@@ -19,7 +19,7 @@ import kubernetes_validate  # type: ignore[import-untyped]  # it has no types
 import pytest
 import yaml
 from click.testing import CliRunner
-from kubernetes_validate import utils 
+from kubernetes_validate import utils
 
 from service.cli.check import command as check
 from service.cli.serve import GRACE_SECONDS
