@@ -160,13 +160,13 @@ def test_a_week_of_webhooks_leaves_nothing_behind(
         sender = asyncio.run(soak(process))
         eventually(lambda: _pending(process) == 0, 60, "everything is sent in the end")
         assert "Traceback" not in process.output
-    assert sender.refused == 0
-    assert sender.broken <= sender.sent / 500
-    assert sender.sent > RATE * SECONDS * 0.6
     warm = [sample for sample in samples if sample.at > SECONDS * WARM]
     early, late = warm[: len(warm) // 3], warm[-(len(warm) // 3) :]
     figures = {name: (_median(early, name), _median(late, name)) for name in Sample.__slots__ if name != "at"}
     _tell(store_url, sender, samples, figures)
+    assert sender.refused == 0
+    assert sender.broken <= sender.sent / 500
+    assert sender.sent > RATE * SECONDS * 0.3, "too busy a machine for this to say anything"
     assert figures["receipts"][1] < sender.sent / 2, "retention has removed what was finished"
     assert figures["rss"][1] < figures["rss"][0] * 1.03 + 2
     assert figures["files"][1] <= figures["files"][0] + 10  # connections kept open come and go
