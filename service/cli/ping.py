@@ -24,27 +24,29 @@ _OK = 200
 @click.command()
 @click.option("--url", help="The relay's address, or unix:PATH; else that of the settings on this machine.")
 @click.option("--wait", type=click.FloatRange(0, 3600), default=0, help="Seconds to go on asking until it is ready.")
+@click.option("--live", is_flag=True, help="Ask no more than whether it answers; its store may be away.")
 @config_option
-def command(url: str | None, wait: float, config: Path | None) -> None:
+def command(url: str | None, wait: float, live: bool, config: Path | None) -> None:
     """Ask a running relay whether it is ready.
 
-    Exit 0 when it is, 1 when it is not or does not answer: fit for a container's health check.
+    Exit 0 when it is, 1 when it is not or does not answer: fit for a container's health check. A check that starts it
+    anew asks with --live: a new start brings no database back.
     """
     address = parse_address(url) if url is not None else address_of(load_basics(config).settings.server)
     deadline = time.monotonic() + wait
-    while (problem := ask(address)) is not None:
+    while (problem := ask(address, "/livez" if live else "/readyz")) is not None:
         if time.monotonic() >= deadline:
             raise CommandFailed(problem)
         time.sleep(_PAUSE)
-    click.echo("ready")
+    click.echo("alive" if live else "ready")
 
 
-def ask(address: Address) -> str | None:
-    """Why the relay is not ready, None when it is."""
+def ask(address: Address, path: str = "/readyz") -> str | None:
+    """Why the relay is not ready, or not alive, None when it is."""
     try:
         connection = _connection(address)
         try:
-            connection.request("GET", f"{urlsplit(address.url).path.rstrip('/')}/readyz")
+            connection.request("GET", f"{urlsplit(address.url).path.rstrip('/')}{path}")
             answer = connection.getresponse()
             body = answer.read(_MAX_ANSWER)
         finally:

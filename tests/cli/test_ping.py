@@ -64,6 +64,13 @@ def test_ready(bare: Relay) -> None:
     assert far.asked[0].startswith(b"GET /readyz HTTP/1.1\r\n")
 
 
+def test_alive(bare: Relay) -> None:
+    with answering(http("200 OK", b'{"status": "ok"}')) as (address, far):
+        done = bare.run("ping", "--live", "--url", address)
+    assert (done.code, done.out, done.err) == (0, "alive\n", "")
+    assert far.asked[0].startswith(b"GET /livez HTTP/1.1\r\n")
+
+
 def test_below_a_path(bare: Relay) -> None:
     with answering(http("200 OK", READY)) as (address, far):
         assert bare.run("ping", "--url", f"{address}/relay/").code == 0

@@ -236,7 +236,7 @@ def test_the_probes_ask_what_is_there(overlay: str) -> None:
     probes = {name: container[name] for name in container if name.endswith("Probe")}
     assert set(probes) >= {"startupProbe", "livenessProbe"}
     app = (ROOT / "service" / "app.py").read_text()
-    for probe in probes.values():
+    for name, probe in probes.items():
         if "httpGet" in probe:
             assert f'Route("{probe["httpGet"]["path"]}"' in app
             assert probe["httpGet"]["port"] == "http"
@@ -244,7 +244,7 @@ def test_the_probes_ask_what_is_there(overlay: str) -> None:
             # On loopback and sockets, where the kubelet does not reach it, the relay's own command asks.
             program, *arguments = probe["exec"]["command"]
             assert program == "image-relay"
-            assert arguments == ["ping"]
+            assert arguments == (["ping", "--live"] if name == "livenessProbe" else ["ping"])
             assert probe["timeoutSeconds"] > 5  # which `ping` itself takes to give up
     if overlay in ALONE:
         assert probes["livenessProbe"]["httpGet"]["path"] == "/livez"
