@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
-from docs.pages import ROOT, Block, blocks
-from support.commands import NOW, SECRET, TOKEN, Relay
+from docs.pages import ROOT, Block, blocks, joined
+from support.commands import CONFIG, NOW, SECRET, TOKEN, Done, Relay
 
 from service.providers.base import Sample
 
@@ -64,3 +65,36 @@ def explained(relay: Relay, event: Block) -> list[dict[str, object]]:
     assert done.code == 0, done
     assert done.json["verified"] is True
     return list(done.json["purges"])
+
+
+def page_commands(label: str, relay: Relay) -> list[Done]:
+    """The page's own commands, one a line, in the folder of relay.yaml."""
+    lines = joined(PAGE, f"tested: {label}").splitlines()
+    said = [relay.run("--config", relay.config, *shlex.split(line.removeprefix("image-relay "))) for line in lines]
+    assert [done.code for done in said] == [0] * len(lines), said
+    return said
+
+
+def test_the_first_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    relay = Relay(tmp_path)
+    source = "{provider: standard-webhooks, secrets: [" + SECRET + "]}"
+    relay.write(f"projects: {{shop: {{project: shop, token: {TOKEN}}}}}\nsources: {{cms: {source}}}\n")
+    body = '{"type": "asset.replaced", "data": {"id": "p1", "url": "https://img.example.com/p1.jpg"}}'
+    (tmp_path / "event.json").write_text(body)
+    (done,) = page_commands("explain", relay)
+    assert '"srcImages":["https://img.example.com/p1.jpg"]' in done.out
+
+
+def test_a_wrong_rule_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    relay = Relay(tmp_path)
+    wrong = CONFIG.replace("{{ url }}", "/cards/{{ payload.data.slug }}")
+    relay.write(wrong)
+    taken = relay.take(relay.signed("https://img.example.com/products/1.jpg"))
+    assert taken.status == "unmatched"
+    listed, _ = page_commands("replay", relay)
+    assert "slug" in listed.out
+    relay.write(CONFIG)
+    _, replayed = page_commands("replay", relay)
+    assert "2 purges" in replayed.out
