@@ -20,7 +20,7 @@ from service.ingest.endpoint import HOOKS, Endpoint
 from service.ingest.intake import Intake
 from service.ingest.keeper import Keeper
 from service.ingest.pipeline import Pipeline
-from service.ingest.ports import Inbox, Meter, Network
+from service.ingest.ports import Inbox, Meter, Network, Tracer
 from service.observability.health import Health
 from service.observability.metrics import CONTENT_TYPE
 from service.settings.model import Settings
@@ -44,6 +44,7 @@ class Deps:
     meter: Meter
     metrics: Callable[[], Awaitable[bytes]]
     takes_in: bool = True
+    tracer: Tracer | None = None
 
 
 def create_app(deps: Deps) -> ASGIApp:
@@ -99,6 +100,7 @@ def _endpoint(deps: Deps, prefix: str) -> Endpoint:
         prefix=prefix,
         clock=deps.clock,
         meter=deps.meter,
+        tracer=deps.tracer,
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,17 @@ from service.domain.log import log
 from service.ingest.keeper import Keeper
 from service.ingest.pipeline import build_pipelines, table_reader
 from service.network import Network
-from service.observability.gauges import gauges
+from service.observability.gauges import AssetCount, gauges
 from service.observability.health import Health
 from service.observability.metrics import exposition
 from service.observability.tally import SharedTally, Tally
+from service.observability.tracing import telemetry
 from service.resolve.client import LookupClient
 from service.settings.advice import UNVERIFIED
 from service.settings.loader import Loaded
 from service.settings.model import Settings
 from service.store import open_store
+from service.store.assets import Assets
 from service.store.board import Board
 from service.store.inbox import Inbox
 from service.store.lookups import Lookups
@@ -42,6 +45,7 @@ from service.store.purges import Purges
 from service.store.queue import Queue
 from service.store.retention import Retention
 from service.store.tokens import Tokens
+from service.store.traces import Traces
 from service.vault import Vault
 from service.vercel.caller import VercelCaller
 from service.vercel.client import VercelClient
@@ -70,11 +74,16 @@ class Relay:
 
 @asynccontextmanager
 async def relay(
-    loaded: Loaded, clock: Clock = system_clock, role: Role = Role.ALL, tallies: Path | None = None
+    loaded: Loaded,
+    clock: Clock = system_clock,
+    role: Role = Role.ALL,
+    tallies: Path | None = None,
+    commit: Callable[[], str | None] = lambda: None,
 ) -> AsyncIterator[Relay]:
     """Everything but the web server; raises StoreUnavailable where the store cannot be opened.
 
-    `tallies` is the folder in which the workers of one address share their counts.
+    `tallies` is the folder in which the workers of one address share their counts. `commit` tells what the release was
+    made from; it is asked once somebody wants to know, and may take its time.
     """
     settings = loaded.settings
     async with AsyncExitStack() as stack:
@@ -89,10 +98,15 @@ async def relay(
         pipelines = build_pipelines(settings, table_reader(loaded.folder))
         # The last part, since two containers may be alike in all else.
         worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        tally = Tally()
+        tally = Tally(settings.sources, settings.projects)
+        engine.measure(tally.committed)
         shared = SharedTally(tally, tallies)
+        tracer = telemetry(Traces(engine).of_purges, os.environ)
+        if tracer is not None:
+            stack.push_async_callback(tracer.close)
         dispatcher = Dispatcher(
             meter=tally,
+            tracer=tracer,
             queue=Queue(engine),
             board=board,
             credentials=Credentials(settings.projects, Tokens(engine), Vault(settings.vault.keys), clock),
@@ -114,9 +128,21 @@ async def relay(
             ),
         )
 
+        assets = AssetCount(Assets(engine))
+        stack.push_async_callback(assets.close)
+        built_from = lru_cache(commit)
+
         async def metrics() -> bytes:
-            states = await gauges(Purges(engine), board, lookups, list(settings.projects), clock())
-            return exposition(shared.total(), states)
+            now = clock()
+            states = await gauges(Purges(engine), board, lookups, list(settings.projects), now)
+            counts, latest = shared.total()
+            return exposition(
+                counts,
+                [*states, assets.gauge(now)],
+                latest=latest,
+                commit=await asyncio.to_thread(built_from),
+                processes=shared.workers(),
+            )
 
         keeper = Keeper(inbox, settings.retention.refused)
         app = create_app(
@@ -139,6 +165,7 @@ async def relay(
                 ),
                 meter=tally,
                 metrics=metrics,
+                tracer=tracer,
                 takes_in=role is not Role.DISPATCH,
             )
         )

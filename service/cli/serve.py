@@ -20,6 +20,7 @@ from service.bootstrap import Relay, Role, relay
 from service.cli.configuration import config_option, load_settings
 from service.cli.connection import connection_type
 from service.cli.first_process import reap_orphans
+from service.cli.version import commit
 from service.cli.workers import Workers
 from service.domain.errors import CommandFailed, RelayError
 from service.domain.log import log
@@ -106,7 +107,7 @@ async def _run(loaded: Loaded, listener: socket.socket, role: Role, *, say: bool
     """Serves until SIGTERM or SIGINT; raises StoreUnavailable where there is no store to be had."""
     for warning in loaded.warnings:
         log.warning("config.warning", problem=warning.shown(str(loaded.file or "")))
-    async with relay(loaded, role=role, tallies=tallies) as running:
+    async with relay(loaded, role=role, tallies=tallies, commit=commit) as running:
         await _serve(running, listener, loaded.settings.limits, say=say)
     log.info("relay.stopped")
 

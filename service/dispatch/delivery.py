@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from service.dispatch.gate import Gate, Pass
 from service.dispatch.limits import Random
 from service.dispatch.policy import Decision, Hold, Retry, Split, decide, halves, settlements
-from service.dispatch.ports import Caller, Meter, Queue
+from service.dispatch.ports import Caller, CallSpan, Meter, Queue, Tracer
 from service.dispatch.tenure import Tenure
 from service.dispatch.waiting import insist
 from service.domain.attempts import Attempt, Settlement
@@ -41,7 +41,9 @@ class Delivery:
         stopping: asyncio.Event,
         tenure: Tenure,
         call_seconds: float,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self._project = project
         self._queue = queue
         self._caller = caller
@@ -75,17 +77,18 @@ class Delivery:
         await self._release(waiting)
 
     async def _call(self, batch: Batch[Purge], admitted: Pass) -> Decision:
+        call_id = new_id("call", self._clock())
+        span = None if self._tracer is None else await self._tracer.call(batch, call_id)
         begun = self._clock()
-        call_id = new_id("call", begun)
         try:
             outcome = await self._ask(batch, admitted)
         except asyncio.CancelledError:
             cut_short = _unanswered("the relay stopped before the answer came")
-            _log(batch, self._attempt(len(batch.purges), call_id, begun, cut_short, "cancelled"))
+            _log(batch, self._attempt(len(batch.purges), call_id, begun, cut_short, "cancelled", span=span))
             raise
         decision = decide(outcome, batch, self._clock(), self._random)
         word = "split" if isinstance(decision, Split) else str(outcome.kind)
-        attempt = self._attempt(len(batch.purges), call_id, begun, outcome, word)
+        attempt = self._attempt(len(batch.purges), call_id, begun, outcome, word, span=span)
         settled = self._settlements(decision, batch, admitted)
         if isinstance(decision, Retry):
             self._gate.stumbled(begun, outcome.retry_at)
@@ -95,7 +98,15 @@ class Delivery:
         await self._insist(lambda: self._queue.settle(attempt, batch.purges, settled), "settling purges")
         if not isinstance(decision, Retry):
             self._gate.went_well()
+        self._count(settled)
         return decision
+
+    def _count(self, settled: Sequence[Settlement]) -> None:
+        now = self._clock()
+        for one in settled:
+            if one.state in (PurgeState.DONE, PurgeState.DEAD):
+                waited = max(0.0, (now - one.purge.created_at).total_seconds())
+                self._meter.finished(self._project, str(one.state), one.purge.events, waited)
 
     def _settlements(self, decision: Decision, batch: Batch[Purge], admitted: Pass) -> Sequence[Settlement]:
         now = self._clock()
@@ -103,8 +114,14 @@ class Delivery:
         counted_from = now if admitted.probe else self._gate.open_since
         return settlements(decision, batch, now, max_age=self._max_age, counted_from=counted_from)
 
-    def _attempt(self, images: int, call_id: str, begun: datetime, outcome: Outcome, word: str) -> Attempt:
+    def _attempt(
+        self, images: int, call_id: str, begun: datetime, outcome: Outcome, word: str, *, span: CallSpan | None
+    ) -> Attempt:
         now = self._clock()
+        if span is not None:
+            span.end(word, outcome.status, outcome.reason)
+        if outcome.quota_left is not None:
+            self._meter.quota_left(self._project, outcome.quota_left)
         self._meter.call(self._project, word, outcome.status, images, max(0.0, (now - begun).total_seconds()))
         return Attempt(
             call_id=call_id,

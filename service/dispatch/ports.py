@@ -105,9 +105,23 @@ class Opener(Protocol):
 
 
 class Meter(Protocol):
-    """Counts how calls end."""
+    """Counts how calls and purges end."""
 
     def call(self, project: str, outcome: str, status: int | None, images: int, seconds: float) -> None: ...
+    def quota_left(self, project: str, left: int) -> None: ...
+    def finished(self, project: str, state: str, events: int, seconds: float) -> None: ...
+
+
+class CallSpan(Protocol):
+    """A call's part of a trace."""
+
+    def end(self, outcome: str, status: int | None, reason: str) -> None: ...
+
+
+class Tracer(Protocol):
+    """Follows calls from the webhooks that asked for them. Never fails."""
+
+    async def call(self, batch: Batch[Purge], call_id: str) -> CallSpan: ...
 
 
 class Caller(Protocol):

@@ -15,7 +15,7 @@ from service.dispatch.lane import Lane, LaneStatus
 from service.dispatch.limits import Random
 from service.dispatch.lookup_lane import LookupLane
 from service.dispatch.notices import Notices
-from service.dispatch.ports import Board, Caller, Lanes, Meter, Queue
+from service.dispatch.ports import Board, Caller, Lanes, Meter, Queue, Tracer
 from service.dispatch.resolving import Resolving
 from service.dispatch.slots import Slots
 from service.dispatch.tenure import Tenure
@@ -81,7 +81,9 @@ class Dispatcher:
         worker: str,
         meter: Meter,
         resolving: Resolving | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self._queue = queue
         self._meter = meter
         self._resolving = resolving
@@ -234,6 +236,7 @@ class Dispatcher:
             stopping=stopping,
             tenure=tenure,
             call_seconds=call_seconds,
+            tracer=self._tracer,
         )
         return Lane(
             project=project,

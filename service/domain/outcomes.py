@@ -25,6 +25,7 @@ class Outcome:
     `reason` is for a person: Vercel's own message or the network's, at most 500 characters, without a token.
     `retry_at` is the earliest time Vercel asked for, by whichever header or body field named the latest.
     `quota_until` says that the rate budget of this credential is used up until then (429, or a remaining count of 0).
+    `quota_left` is X-RateLimit-Remaining, where the answer has it.
     """
 
     kind: OutcomeKind
@@ -32,5 +33,6 @@ class Outcome:
     reason: str
     retry_at: datetime | None = None
     quota_until: datetime | None = None
+    quota_left: int | None = None
     warning: str | None = None
     request_id: str | None = None

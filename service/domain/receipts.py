@@ -20,7 +20,8 @@ class NewReceipt(HidesBody, frozen=True, kw_only=True):
     """A webhook about to be stored.
 
     `dedupe` is 16 bytes that every delivery of the same event shares, None for what must never count as the first of
-    its kind (refused, unreadable). `headers` is the provider's allow-list.
+    its kind (refused, unreadable). `headers` is the provider's allow-list. `traceparent` names
+    the webhook's span where it is recorded.
     """
 
     id: str
@@ -36,6 +37,7 @@ class NewReceipt(HidesBody, frozen=True, kw_only=True):
     received_at: datetime
     signed_at: datetime | None = None
     dedupe: bytes | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from service.ingest.answers import RETRY_SECONDS, early_error, respond, retry_af
 from service.ingest.body import BodyReader, Unread
 from service.ingest.intake import Intake
 from service.ingest.pipeline import Pipeline
-from service.ingest.ports import Answer, Meter
+from service.ingest.ports import Answer, Meter, Span, Tracer
 from service.ingest.quota import Bucket
 from service.providers.credentials import CAPABILITY_HEADER
 from service.settings.model import Limits
@@ -39,7 +39,9 @@ class Endpoint:
         prefix: str,
         clock: Clock,
         meter: Meter,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self._pipelines = pipelines
         self._intake = intake
         self._limits = limits
@@ -73,8 +75,19 @@ class Endpoint:
         """The response, None for a sender that has gone away."""
         begun = perf_counter()
         request_id = new_id("req", self._clock())
-        answer, response, size = await self._outcome(pipeline, scope, receive, request_id)
+        span = None
+        if self._tracer is not None:
+            span = self._tracer.webhook(pipeline.name, scope["method"], scope["headers"])
+        answer, response, size = await self._outcome(pipeline, scope, receive, request_id, span)
         seconds = perf_counter() - begun
+        if span is not None:
+            span.end(
+                status=answer.status,
+                verdict=answer.verdict,
+                reason=answer.reason,
+                receipt=answer.receipt,
+                purges=answer.purges,
+            )
         self._meter.webhook(pipeline.name, answer.verdict, answer.reason, seconds)
         _tell(pipeline, request_id, answer, size, seconds)
         if response is not None:
@@ -82,7 +95,7 @@ class Endpoint:
         return response
 
     async def _outcome(
-        self, pipeline: Pipeline, scope: Scope, receive: Receive, request_id: str
+        self, pipeline: Pipeline, scope: Scope, receive: Receive, request_id: str, span: Span | None
     ) -> tuple[Answer, Response | None, int | None]:
         """What the log is told, what the sender is told, and how many bytes were read, None where not all were."""
         if wait := self._wait(pipeline):
@@ -90,12 +103,14 @@ class Endpoint:
         body = await self._bodies.read(receive, scope["headers"])
         if isinstance(body, Unread):
             return _UNREAD[body], self._unread(body), None
-        answer = await self._judged(pipeline, scope, body, request_id)
+        answer = await self._judged(pipeline, scope, body, request_id, span)
         return answer, respond(answer), len(body)
 
-    async def _judged(self, pipeline: Pipeline, scope: Scope, body: bytes, request_id: str) -> Answer:
+    async def _judged(
+        self, pipeline: Pipeline, scope: Scope, body: bytes, request_id: str, span: Span | None
+    ) -> Answer:
         try:
-            return await self._intake.take(pipeline, self._raw(scope, body), self._clock())
+            return await self._intake.take(pipeline, self._raw(scope, body), self._clock(), span)
         except Exception:  # a bug of ours is no reason for the sender to give the webhook up
             log.exception("webhook.failed", request_id=request_id, source=pipeline.name)
             return Answer(status=503, verdict="failed", reason="unexpected")

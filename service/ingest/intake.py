@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from service.domain.errors import KeyUnavailable, Refused, RelayError, StoreUnavailable, Unreadable
 from service.domain.events import Challenge, Confirmation, Notification
 from service.domain.purges import ReceiptStatus
@@ -13,7 +15,7 @@ from service.domain.requests import RawRequest, Verified
 from service.ingest import published_keys
 from service.ingest.keeper import Keeper
 from service.ingest.pipeline import Pipeline
-from service.ingest.ports import Answer, Inbox, Network, Stored, StoreWatch
+from service.ingest.ports import Answer, Inbox, Network, Span, Stored, StoreWatch
 
 Wake = Callable[[Mapping[str, datetime]], None]
 
@@ -39,7 +41,7 @@ class Intake:
         self._wake = wake
         self._wake_lookups = wake_lookups
 
-    async def take(self, pipeline: Pipeline, request: RawRequest, now: datetime) -> Answer:
+    async def take(self, pipeline: Pipeline, request: RawRequest, now: datetime, span: Span | None = None) -> Answer:
         """What became of a request. A 2xx says that it is committed; whatever may pass by itself is a 503."""
         scheme: str | None = None
         try:
@@ -49,7 +51,7 @@ class Intake:
                 return Answer(status=405, verdict="method_not_allowed")
             verified = await published_keys.verified(pipeline, request, now, self._network)
             scheme = verified.scheme
-            return await self._stored(pipeline, request, verified)
+            return await self._stored(pipeline, request, verified, span)
         except Refused as error:
             return self._refused(pipeline, pipeline.refused(request, error, now), error)
         except KeyUnavailable as error:
@@ -71,14 +73,14 @@ class Intake:
             challenge=None if credential is None else credential.challenge,
         )
 
-    async def _stored(self, pipeline: Pipeline, request: RawRequest, verified: Verified) -> Answer:
+    async def _stored(self, pipeline: Pipeline, request: RawRequest, verified: Verified, span: Span | None) -> Answer:
         try:
             notification = pipeline.read(verified)
         except Unreadable as error:
             return await self._unreadable(pipeline, request, verified, error)
         if isinstance(notification.instead, Confirmation):
             await self._network.confirm(notification.instead.url)  # before the answer: a sender retries what failed
-        stored = await self._accepted(pipeline, request, verified, notification)
+        stored = await self._accepted(pipeline, request, verified, notification, span)
         return Answer(
             status=pipeline.provider.info.success_status,
             verdict=stored.status,
@@ -90,10 +92,21 @@ class Intake:
         )
 
     async def _accepted(
-        self, pipeline: Pipeline, request: RawRequest, verified: Verified, notification: Notification
+        self,
+        pipeline: Pipeline,
+        request: RawRequest,
+        verified: Verified,
+        notification: Notification,
+        span: Span | None,
     ) -> Stored:
         receipt = pipeline.receipt(request, verified, notification)
-        stored = await self._inbox.accept(receipt, notification.events, pipeline.planner(notification, verified))
+        planner = pipeline.planner(notification, verified)
+        if span is None:
+            stored = await self._inbox.accept(receipt, notification.events, planner)
+        else:
+            with span.commit():
+                receipt = replace(receipt, traceparent=span.traceparent)
+                stored = await self._inbox.accept(receipt, notification.events, planner)
         self._watch.store_works()
         if due := first_due(stored.planned, receipt.received_at):
             self._wake(due)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -70,6 +71,29 @@ class Meter(Protocol):
     """Counts how requests end."""
 
     def webhook(self, source: str, verdict: str, reason: str | None, seconds: float) -> None: ...
+
+
+class Span(Protocol):
+    """A request's part of a trace."""
+
+    @property
+    def traceparent(self) -> str | None:
+        """What the store keeps of it; None where the trace is not recorded."""
+        ...
+
+    def commit(self) -> AbstractContextManager[None]:
+        """The time until it is on disk."""
+        ...
+
+    def end(self, *, status: int, verdict: str, reason: str | None, receipt: str | None, purges: int) -> None:
+        """The answer is known."""
+        ...
+
+
+class Tracer(Protocol):
+    """Follows requests. Never fails."""
+
+    def webhook(self, source: str, method: str, headers: Iterable[tuple[bytes, bytes]]) -> Span: ...
 
 
 class StoreWatch(Protocol):

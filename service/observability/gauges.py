@@ -13,6 +13,9 @@ from service.observability.metrics import Gauge
 
 _SECONDS = 2.0  # that the store may take; a scrape has to end
 
+COUNTED_EVERY = timedelta(minutes=10)
+"""How old the number of remembered assets may become."""
+
 
 class Backlog(Protocol):
     """How many purges of a project are in a state, and since when the oldest is there."""
@@ -43,6 +46,46 @@ class Lookups(Protocol):
     """The sources whose lookups fail; raises StoreUnavailable."""
 
     async def failing(self) -> Sequence[Failing]: ...
+
+
+class Assets(Protocol):
+    """Raises StoreUnavailable."""
+
+    async def remembered(self) -> int: ...
+
+
+class AssetCount:
+    """How many assets are remembered, about: asked for beside a scrape and kept for a while, since to count a large
+    table takes longer than a scrape may. Of PostgreSQL it is the planner's estimate, of SQLite a count that ends at a
+    million."""
+
+    def __init__(self, assets: Assets) -> None:
+        self._assets = assets
+        self._asked_at: datetime | None = None
+        self._asking: asyncio.Task[None] | None = None
+        self._count: int | None = None
+
+    def gauge(self, now: datetime) -> Gauge:
+        """What is known by now: nothing at the very first time."""
+        if self._asking is None and (self._asked_at is None or now - self._asked_at >= COUNTED_EVERY):
+            self._asked_at = now
+            self._asking = asyncio.create_task(self._ask())
+        values: Sequence[tuple[tuple[str, ...], float]] = [] if self._count is None else [((), float(self._count))]
+        return Gauge("relay_assets", "Assets whose URLs are remembered; about, and minutes old.", (), values)
+
+    async def _ask(self) -> None:
+        try:
+            self._count = await self._assets.remembered()
+        except StoreUnavailable:
+            self._asked_at = None
+        finally:
+            self._asking = None
+
+    async def close(self) -> None:
+        """Let go of a question that is under way."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait({self._asking})
 
 
 async def gauges(

@@ -39,6 +39,10 @@ class Assets:
         """
         return await self._engine.write(lambda tx: sum(_learn(tx, source, one, now, limit) for one in known))
 
+    async def remembered(self) -> int:
+        """How many there are, about: never a scan of a table that has grown large."""
+        return int(await self._engine.read(lambda tx: tx.value("count_assets")))
+
 
 def _learn(tx: Tx, source: str, known: Known, now: datetime, limit: int) -> bool:
     place: dict[str, Any] = {

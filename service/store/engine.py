@@ -93,6 +93,11 @@ class Engine(Protocol):
         is due at once, as far as the database can tell."""
         ...
 
+    def measure(self, told: Callable[[int, float], None], /) -> None:
+        """From now on `told` is called after each commit, by whichever thread made it, with the number of jobs that
+        shared it and the seconds it took."""
+        ...
+
     async def close(self) -> None:
         """Finish what is under way, then let go of the database."""
         ...

@@ -98,6 +98,8 @@ class WriterStats:
     jobs: int = 0
     failures: int = 0
     waiting: int = 0
+    told: Callable[[int, float], None] | None = None
+    """Called by the writing thread after each commit: its jobs, and the seconds since its transaction was begun."""
 
 
 class GroupWriter:
@@ -209,7 +211,7 @@ class GroupWriter:
         return self._attempt(jobs)
 
     def _attempt(self, jobs: Sequence[_Job[Any]]) -> _Failure | None:
-        begun = False
+        begun, begun_at = False, time.perf_counter()
         current: _Job[Any] | None = None  # the one to blame
         try:
             tx = self._connection.begin()
@@ -229,6 +231,8 @@ class GroupWriter:
             return _Failure(self._connection.trouble(error), None, begun, in_the_way)
         self.stats.commits += 1
         self.stats.jobs += len(jobs)
+        if self.stats.told is not None:
+            self.stats.told(len(jobs), time.perf_counter() - begun_at)
         return None
 
     def _hand_back(self, jobs: list[_Job[Any]]) -> None:

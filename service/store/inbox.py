@@ -158,6 +158,8 @@ def _store(tx: Tx, first: Sequence[_Incoming]) -> list[Accepted]:
         led.append(Led(new.source, new.id, planned, new.received_at, new.received_at))
         accepted.append(Accepted(new.id, status, reason, 0, planned))
     _insert(tx, rows)
+    if traces := [(one.new.id, one.new.traceparent) for one in first if one.new.traceparent is not None]:
+        tx.rows("keep_traces", traces)
     for one, outcome in zip(first, accepted, strict=True):
         _add_lookups(tx, one.new, outcome.planned)
     counts = apply_events(tx, memories, led)

@@ -12,7 +12,7 @@ from service.store.engine import Engine, Tx
 STEP = 500  # rows a transaction removes at most: a webhook waits for no longer than that takes
 
 _OF_PURGE = ("prune_attempts", "prune_links_of_purge")
-_OF_RECEIPT = ("prune_links_of_receipt", "prune_lookup_events_of_receipt")
+_OF_RECEIPT = ("prune_links_of_receipt", "prune_lookup_events_of_receipt", "prune_trace_of_receipt")
 _OF_LOOKUP = ("prune_events_of_lookup",)
 
 

@@ -37,6 +37,10 @@ class ThreadedEngine(ABC):
         """How well commits are shared."""
         return self._writer.stats
 
+    def measure(self, told: Callable[[int, float], None]) -> None:
+        """From now on the writing thread calls `told` after each commit, with its jobs and its seconds."""
+        self._writer.stats.told = told
+
     async def opened(self, *, upgrade: bool) -> Self:
         """This engine, once its database is open; raises StoreUnavailable."""
         try:

@@ -114,6 +114,7 @@ def read_reply(status: int, headers: Mapping[str, str], body: bytes, now: dateti
         reason=_reason(status, error, body),
         retry_at=retry_at,
         quota_until=retry_at if status == _TOO_MANY_REQUESTS else _used_up_until(headers, now),
+        quota_left=_left(headers),
         request_id=_request_id(headers),
     )
 
@@ -152,6 +153,7 @@ def _success(status: int, headers: Mapping[str, str], now: datetime) -> Outcome:
         status=status,
         reason=label,
         quota_until=_used_up_until(headers, now),
+        quota_left=_left(headers),
         # Vercel declares 200 alone, and its own SDK takes any other 2xx for a failure.
         warning=None if status == _OK else f"{label} where only 200 is documented",
         request_id=_request_id(headers),
@@ -255,6 +257,15 @@ def _number(value: object) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
+
+
+_MOST_CALLS = 1e12  # more is no budget that anybody has
+
+
+def _left(headers: Mapping[str, str]) -> int | None:
+    """https://vercel.com/docs/rest-api#rate-limits"""
+    left = _number(headers.get("x-ratelimit-remaining"))
+    return int(left) if left is not None and 0 <= left <= _MOST_CALLS else None
 
 
 def _nothing_left(headers: Mapping[str, str]) -> bool:

@@ -20,6 +20,7 @@ LISTINGS = {"list_receipts", "list_purges", "list_tokens", "list_holds", "list_q
 
 SMALL = {
     "count_purges": "counts what waits, which is what it scans: the partial indexes hold nothing else",
+    "count_assets": "no more than a million, every ten minutes, where somebody scrapes",
     "claimed_purges": "the partial index holds what is in a call",
     "pending_projects": "one step along the index a project",
     "claimed_lookups": "the partial index holds what is being asked",
@@ -38,10 +39,12 @@ def connection() -> Iterator[sqlite3.Connection]:
 WIDTHS = {
     "absorb_into_pending_deletes": 5,
     "insert_receipts": 16,
+    "keep_traces": 2,
     "link_purges": 3,
     "put_assets": 10,
     "recall_assets": 3,
     "receipts_of_dedupes": 1,
+    "traces_of_purges": 1,
     "upsert_purges": 10,
     "upsert_refused_purges": 13,
 }

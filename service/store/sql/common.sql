@@ -315,3 +315,17 @@ DELETE FROM purges WHERE id = :id;
 
 -- name: delete_receipt
 DELETE FROM receipts WHERE id = :id;
+
+-- name: keep_traces
+INSERT INTO traces (receipt_id, traceparent) VALUES :rows
+ON CONFLICT DO NOTHING;
+
+-- name: traces_of_purges
+-- Of an image with thousands of events, some will do.
+WITH wanted (purge_id) AS (VALUES :rows)
+SELECT t.receipt_id, t.traceparent
+FROM wanted CROSS JOIN receipt_purges AS l CROSS JOIN traces AS t
+WHERE l.purge_id = wanted.purge_id AND t.receipt_id = l.receipt_id LIMIT 64;
+
+-- name: prune_trace_of_receipt
+DELETE FROM traces WHERE receipt_id = :id;

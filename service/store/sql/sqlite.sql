@@ -14,3 +14,7 @@ WHERE id IN (
     WHERE action = :action AND deadline = :deadline LIMIT :limit)
 RETURNING id, project, action, src_image, deadline, state, due_at, created_at, failing_since, finished_at, attempts, events,
           last_error, superseded_by;
+
+-- name: count_assets
+-- No more than a million: a tenth of a second's reading.
+SELECT COUNT(*) FROM (SELECT 1 FROM assets LIMIT 1000000);
