@@ -13,6 +13,7 @@
 #   make image-test  builds the container image on a Debian made by debootstrap, and runs it with podman (root, apt-get; 4 minutes)
 #   make bench       what one event costs, for each provider; the relay beside its peers (wrk, webhook: apt-get), 6 minutes
 #   make wheel       wheel and sdist into dist/, the same bytes each time
+#   make man         the man page and the shells' completions, into dist/man
 #   make release     a dry run: wheel and sdist, what stands in the way of a release, and what would be tagged
 #   make lock        brings the lock files up to date (installs uv into a scratch environment)
 
@@ -28,7 +29,7 @@ ARGS ?=
 PYTEST_ARGS ?=
 PIP := $(BIN)/pip --disable-pip-version-check -q
 
-.PHONY: wheel release demo run test check docs senders image-test pgbouncer-test soak terraform-check audit bench lock clean
+.PHONY: wheel man release demo run test check docs senders image-test pgbouncer-test soak terraform-check audit bench lock clean
 
 $(VENV)/runtime: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with make PYTHON=/path/to/python" >&2; exit 1; }
@@ -151,6 +152,9 @@ bench: $(VENV)/dev
 # Of what is committed; built twice, and the same bytes.
 wheel: $(VENV)/dev
 	$(BIN)/python deploy/release.py $(ARGS)
+
+man: $(VENV)/runtime
+	$(BIN)/python -m service.cli.manual dist/man
 
 release: $(VENV)/dev
 	$(BIN)/python deploy/release.py --dry-run $(ARGS)
