@@ -7,13 +7,13 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
 
@@ -25,7 +25,7 @@ from service.domain.clock import Clock, system_clock
 from service.domain.errors import StoreUnavailable
 from service.domain.log import log
 from service.ingest.keeper import Keeper
-from service.ingest.pipeline import build_pipelines, table_reader
+from service.ingest.pipeline import Pipeline, build_pipelines, table_reader
 from service.network import Network
 from service.observability.gauges import AssetCount, gauges
 from service.observability.health import Health
@@ -39,6 +39,7 @@ from service.settings.model import Settings
 from service.store import open_store
 from service.store.assets import Assets
 from service.store.board import Board
+from service.store.engine import Engine
 from service.store.inbox import Inbox
 from service.store.lookups import Lookups
 from service.store.purges import Purges
@@ -49,6 +50,9 @@ from service.store.traces import Traces
 from service.vault import Vault
 from service.vercel.caller import VercelCaller
 from service.vercel.client import VercelClient
+
+if TYPE_CHECKING:
+    from service.observability.traces import Telemetry
 
 _LEASE_SECONDS = 10.0  # how long a lane is leased beyond the longest call
 _SHARE_EVERY = 1.0  # seconds between looks whether there are new counts for the other workers
@@ -89,86 +93,29 @@ async def relay(
     async with AsyncExitStack() as stack:
         engine = await open_store(settings.store)
         stack.push_async_callback(engine.close)
-        client = await stack.enter_async_context(
-            VercelClient.open(read_seconds=settings.dispatch.timeout, connections=settings.dispatch.concurrency)
-        )
-        network = await stack.enter_async_context(Network.open())
-        getter = await stack.enter_async_context(LookupClient.open(clock))
-        inbox, board, lookups = Inbox(engine), Board(engine), Lookups(engine)
-        pipelines = build_pipelines(settings, table_reader(loaded.folder))
-        # The last part, since two containers may be alike in all else.
-        worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         tally = Tally(settings.sources, settings.projects)
         engine.measure(tally.committed)
         shared = SharedTally(tally, tallies)
         tracer = telemetry(Traces(engine).of_purges, os.environ)
         if tracer is not None:
             stack.push_async_callback(tracer.close)
-        dispatcher = Dispatcher(
-            meter=tally,
-            tracer=tracer,
-            queue=Queue(engine),
-            board=board,
-            credentials=Credentials(settings.projects, Tokens(engine), Vault(settings.vault.keys), clock),
-            caller=VercelCaller(client, settings.vercel_api, settings.projects, clock),
+        parts = _Parts(
+            settings=settings,
+            engine=engine,
             clock=clock,
-            random=random.random,
-            settings=settings.dispatch,
-            projects=settings.projects,
-            lanes=engine.lanes(worker, settings.dispatch.timeout + _LEASE_SECONDS),
-            worker=worker,
-            resolving=Resolving(
-                lookups=lookups,
-                getter=getter,
-                sources=pipelines,
-                clock=clock,
-                random=random.random,
-                settings=settings.dispatch,
-                worker=worker,
-            ),
+            pipelines=build_pipelines(settings, table_reader(loaded.folder)),
+            board=Board(engine),
+            lookups=Lookups(engine),
+            tally=tally,
+            tracer=tracer,
         )
-
+        dispatcher = await _dispatcher(parts, stack)
+        keeper = Keeper(Inbox(engine), settings.retention.refused)
         assets = AssetCount(Assets(engine))
         stack.push_async_callback(assets.close)
-        built_from = lru_cache(commit)
-
-        async def metrics() -> bytes:
-            now = clock()
-            states = await gauges(Purges(engine), board, lookups, list(settings.projects), now)
-            counts, latest = shared.total()
-            return exposition(
-                counts,
-                [*states, assets.gauge(now)],
-                latest=latest,
-                commit=await asyncio.to_thread(built_from),
-                processes=shared.workers(),
-            )
-
-        keeper = Keeper(inbox, settings.retention.refused)
-        app = create_app(
-            Deps(
-                pipelines=pipelines,
-                settings=settings,
-                inbox=inbox,
-                keeper=keeper,
-                network=network,
-                clock=clock,
-                wake=dispatcher.wake,
-                wake_lookups=dispatcher.wake_lookups,
-                health=Health(
-                    engine,
-                    _Elsewhere() if role is Role.INGEST else dispatcher,
-                    board,
-                    clock,
-                    _unverified(settings),
-                    lookups=lookups,
-                ),
-                meter=tally,
-                metrics=metrics,
-                tracer=tracer,
-                takes_in=role is not Role.DISPATCH,
-            )
-        )
+        network = await stack.enter_async_context(Network.open())
+        metrics = _metrics(parts, assets, shared, commit)
+        app = _app(parts, role, dispatcher, keeper=keeper, network=network, metrics=metrics)
         works = [keeper.run()]
         if tallies is not None:
             works.append(_share(shared))
@@ -179,6 +126,104 @@ async def relay(
             stack.push_async_callback(_end, asyncio.create_task(work))
         stack.push_async_callback(dispatcher.stop, 0.0)
         yield Relay(app, dispatcher.stop)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What both sides of the relay, and those who watch it, have in common."""
+
+    settings: Settings
+    engine: Engine
+    clock: Clock
+    pipelines: Mapping[str, Pipeline]
+    board: Board
+    lookups: Lookups
+    tally: Tally
+    tracer: Telemetry | None
+
+
+async def _dispatcher(parts: _Parts, stack: AsyncExitStack) -> Dispatcher:
+    settings, engine, clock = parts.settings, parts.engine, parts.clock
+    client = await stack.enter_async_context(
+        VercelClient.open(read_seconds=settings.dispatch.timeout, connections=settings.dispatch.concurrency)
+    )
+    getter = await stack.enter_async_context(LookupClient.open(clock))
+    # The last part, since two containers may be alike in all else.
+    worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    return Dispatcher(
+        meter=parts.tally,
+        tracer=parts.tracer,
+        queue=Queue(engine),
+        board=parts.board,
+        credentials=Credentials(settings.projects, Tokens(engine), Vault(settings.vault.keys), clock),
+        caller=VercelCaller(client, settings.vercel_api, settings.projects, clock),
+        clock=clock,
+        random=random.random,
+        settings=settings.dispatch,
+        projects=settings.projects,
+        lanes=engine.lanes(worker, settings.dispatch.timeout + _LEASE_SECONDS),
+        worker=worker,
+        resolving=Resolving(
+            lookups=parts.lookups,
+            getter=getter,
+            sources=parts.pipelines,
+            clock=clock,
+            random=random.random,
+            settings=settings.dispatch,
+            worker=worker,
+        ),
+    )
+
+
+def _metrics(
+    parts: _Parts, assets: AssetCount, shared: SharedTally, commit: Callable[[], str | None]
+) -> Callable[[], Awaitable[bytes]]:
+    built_from = lru_cache(commit)
+    purges = Purges(parts.engine)
+
+    async def metrics() -> bytes:
+        now = parts.clock()
+        states = await gauges(purges, parts.board, parts.lookups, list(parts.settings.projects), now)
+        counts, latest = shared.total()
+        return exposition(
+            counts,
+            [*states, assets.gauge(now)],
+            latest=latest,
+            commit=await asyncio.to_thread(built_from),
+            processes=shared.workers(),
+        )
+
+    return metrics
+
+
+def _app(
+    parts: _Parts,
+    role: Role,
+    dispatcher: Dispatcher,
+    *,
+    keeper: Keeper,
+    network: Network,
+    metrics: Callable[[], Awaitable[bytes]],
+) -> ASGIApp:
+    sends = _Elsewhere() if role is Role.INGEST else dispatcher
+    told = _unverified(parts.settings)
+    return create_app(
+        Deps(
+            pipelines=parts.pipelines,
+            settings=parts.settings,
+            inbox=Inbox(parts.engine),
+            keeper=keeper,
+            network=network,
+            clock=parts.clock,
+            wake=dispatcher.wake,
+            wake_lookups=dispatcher.wake_lookups,
+            health=Health(parts.engine, sends, parts.board, parts.clock, told, lookups=parts.lookups),
+            meter=parts.tally,
+            metrics=metrics,
+            tracer=parts.tracer,
+            takes_in=role is not Role.DISPATCH,
+        )
+    )
 
 
 async def _share(shared: SharedTally) -> None:
