@@ -6,6 +6,7 @@ README.md's first commands are run without this, and so are all of the acceptanc
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shlex
@@ -104,6 +105,8 @@ def _serve(at: str) -> None:
     for name in ("contentful", "sanity", "cloudinary", "storyblok", "aws-sns", "gcs-pubsub", "standard-webhooks"):
         provider_class(name)
     assert threading.active_count() == 1, "a fork has only the thread that forks"
+    gc.collect()
+    gc.freeze()  # what is here already is not looked through, and so not copied, in every fork
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(at)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from docs.pages import ROOT, blocks, files, joined, prose
-from docs.prepared import Shell, shell
+from docs.prepared import Shell
 from support.buckets import free_port
 from support.loopback import serve
 from support.process import eventually
@@ -25,19 +25,13 @@ TOKENS = {"VERCEL_TOKEN": "vcp_fakefake0123456789fake", "CONTENTFUL_SECRET": "fa
 UNTIL_TOLD = "until [ -e told ]; do sleep 0.1; done\n"
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    with shell(tmp_path_factory.mktemp("shell")) as one:
-        yield one
-
-
 def told(fake: FakeVercel) -> list[str]:
     return sorted({image for call in fake.calls for image in (call["body"] or {}).get("srcImages", ())})
 
 
 def timeless(images: Iterable[str]) -> list[str]:
-    """Without what samples make of the time: Cloudinary's versions, and the digest in Contentful's URLs."""
-    return sorted(re.sub(r"/(v\d{10}|[0-9a-f]{32})/", "/…/", image) for image in images)
+    """Without what samples make of the time: Cloudinary's versions, digests in URLs of Contentful and Sanity."""
+    return sorted(re.sub(r"/(v\d{10}/|[0-9a-f]{32}/|[0-9a-f]{40}-)", "/…", image) for image in images)
 
 
 def walked(prepared: Shell, folder: Path, page: Path, label: str = "walk") -> list[str]:
