@@ -53,8 +53,8 @@ run: $(VENV)/runtime
 	$(BIN)/python -m service serve $(ARGS)
 
 check: $(VENV)/dev
-	$(BIN)/ruff check service tests
-	$(BIN)/ruff format --check service tests
+	$(BIN)/ruff check service tests deploy
+	$(BIN)/ruff format --check service tests deploy
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -1,4 +1,4 @@
-"""Wheel and sdist of what is committed, the same bytes each time; with --dry-run, whether a release could be made of it.
+"""Wheel and sdist of what is committed, the same bytes each time; with --dry-run, whether that could be released.
 
 python deploy/release.py [--dry-run] [FOLDER]; the folder is dist if left out.
 """
