@@ -69,8 +69,9 @@ def import_(*, source: str, file: str, config: Path | None) -> None:
     """Remember the URLs of assets that were there before the relay.
 
     FILE has the columns id and url (and environment) in CSV, or {"id": …, "url": …} in JSON, one a line; - is standard
-    input. So the first event about an old asset finds its URL, even where the sender tells the id alone. What events
-    have told stays; importing again changes nothing.
+    input. So the first event about an old asset finds its URL, even where the sender tells the id alone. Without an
+    environment it is every one in which the asset has had no event yet. What events have told stays; importing again
+    changes nothing.
     """
 
     async def work(settings: Settings, engine: Engine) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 
 import msgspec
@@ -38,10 +39,19 @@ class Memories:
         self._learnt: dict[Key, int] = {}
         if keys:
             tx.lock(keys)
-            for row in tx.rows("recall_assets", list(keys)):
-                key = (row["source"], row["environment"], row["asset_id"])
-                self._known[key] = memory_of(row)
-                self._updated[key] = row["updated_at"]
+            self._recall(keys)
+
+    def _recall(self, keys: AbstractSet[Key]) -> None:
+        # What an operator told of an asset without naming an environment is true of it in each, until that has had an
+        # event of its own.
+        told = {key: (key[0], "", key[2]) for key in keys if key[1]}
+        for row in self._tx.rows("recall_assets", list(keys | set(told.values()))):
+            key = (row["source"], row["environment"], row["asset_id"])
+            self._known[key] = memory_of(row)
+            self._updated[key] = row["updated_at"]
+        for key, anywhere in told.items():
+            if key not in self._known and anywhere in self._known:
+                self._known[key] = self._known[anywhere]
 
     def plan(
         self, source: str, events: Sequence[AssetEvent], plan: Planner, replayed: datetime | None = None

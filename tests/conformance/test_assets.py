@@ -44,3 +44,16 @@ async def test_what_events_have_told_stays(engine: Engine) -> None:
     assert (after.urls, after.earlier_urls, after.occurred_at) == ((NEW,), (OLD,), at(0))
     await learn(engine, Known("a1", (SIDE,)), limit=1)
     assert (await remembered(engine)).earlier_urls == (SIDE,)
+
+
+async def test_without_an_environment_it_is_known_in_each_until_that_has_an_event_of_its_own(engine: Engine) -> None:
+    await learn(engine, Known("a1", (OLD,)), Known("a2", (SIDE,)))
+    rules = Rules()
+    for number, environment in enumerate(["master", "staging", "master"]):
+        told = event(f"{NEW}?{number}", id="a1", environment=environment)
+        await Inbox(engine).accept(receipt(f"e{number}"), [told], rules)
+    known = AssetMemory(urls=(OLD,))
+    assert rules.remembered[:2] == [known, known]
+    assert (await remembered(engine, environment="staging")).earlier_urls == (OLD,)
+    assert (await remembered(engine, environment="master")).earlier_urls == (f"{NEW}?0", OLD)
+    assert await remembered(engine) == known, "what was imported stays for other environments"
