@@ -52,5 +52,5 @@ DELETE FROM lanes WHERE project = :project AND worker = :worker;
 -- name: count_assets
 -- The planner's own estimate; a count, no further than a hundred thousand, until there is one.
 SELECT CASE WHEN reltuples >= 0 THEN CAST(reltuples AS BIGINT)
-            ELSE (SELECT COUNT(*) FROM (SELECT 1 FROM assets LIMIT 100000) AS some) END
+            ELSE (SELECT COUNT(*) FROM (SELECT 1 FROM assets LIMIT 100000) AS counted) END
 FROM pg_class WHERE oid = CAST('assets' AS regclass);
