@@ -24,7 +24,7 @@ from service.testing.fake_vercel import FakeVercel, create_fake_vercel
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = DEPLOY / "prometheus"
-GUESSES = 300
+GUESSES = 100
 """Forged webhooks, each with another forged everything."""
 
 
