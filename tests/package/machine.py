@@ -1,7 +1,7 @@
 """A Debian 12 whose first process is systemd, in namespaces of this machine: no container engine, no virtual machine.
 
-It has a network of its own, of loopback alone. Limits of memory and tasks hold only where this machine has control groups
-of the second version; all else of the unit is as on a machine of its own.
+It has a network of its own, of loopback alone. Limits of memory and tasks hold only where this machine has control
+groups of the second version; all else of the unit is as on a machine of its own.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ def unpack(folder: Path) -> Path:
     """A fresh Debian."""
     folder.mkdir()
     subprocess.run(["tar", "-C", folder, "-xf", FOLDER / "base.tar"], check=True)
+    (folder / "etc/machine-id").write_text(uuid4().hex + "\n")  # without it systemd asks who this machine shall be
     return folder
 
 
 def in_chroot(root: Path, script: str, *, check: bool = True) -> Done:
     """As an image is made: nothing runs there."""
-    command = ["chroot", root, "env", "-i", _PATH, "sh", "-c", script]
-    return checked(subprocess.run(command, capture_output=True, text=True, timeout=120, check=False), check)
+    command = ["chroot", str(root), "env", "-i", _PATH, "sh", "-c", script]
+    return checked(subprocess.run(command, capture_output=True, text=True, timeout=30, check=False), check)
 
 
 class Machine:
@@ -53,7 +54,7 @@ class Machine:
         """A script of sh, as root, in /root."""
         command = ["nsenter", f"--target={self._first}", "--all", "--root", "--wdns=/root"]
         command += ["env", "-i", _PATH, "HOME=/root", "sh", "-euc", script]
-        return checked(subprocess.run(command, capture_output=True, text=True, timeout=120, check=False), check)
+        return checked(subprocess.run(command, capture_output=True, text=True, timeout=30, check=False), check)
 
     def state(self, unit: str = "image-relay") -> dict[str, str]:
         lines = self.run(f"systemctl show {unit}").stdout.splitlines()
