@@ -53,7 +53,7 @@ def debian(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def send(debian: Machine) -> None:
     """A webhook, signed as Contentful signs, about a picture that was unpublished: purged without settling."""
-    command = page("command").replace("image-relay purges list", "image-relay send --event asset.unpublish")
+    command = page("command").replace("purges list", "send --event asset.unpublish")
     assert "→ 200" in debian.run(command).stdout
 
 
