@@ -109,7 +109,9 @@ def _alternating(
         for name in list(targets)[:: -1 if turn % 2 else 1]:
             pause = 0.0 if pauses is None else pauses[name]
             measured = load.wrk(bench.wrk, targets[name].address, file, bench.scale.seconds, pause=pause)
-            assert not measured.failed, f"{name}: {measured.failed} requests failed"
+            # A peer that is behind may let a few of wrk's requests run out of time; ours may not.
+            some = 0.0 if name.startswith("relay") else measured.rate * bench.scale.seconds / 100
+            assert measured.failed <= some, f"{name}: {measured.failed} requests failed"
             assert not (measured.again and name.startswith("relay")), f"{name} was faster than foreseen"
             found[name].append(measured)
     return found

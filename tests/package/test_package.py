@@ -52,8 +52,8 @@ def debian(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def send(debian: Machine) -> None:
-    """A webhook, signed as Contentful signs, about a picture that was unpublished: purged without settling."""
-    command = page("command").replace("purges list", "send --event unpublish")
+    """A webhook, signed as Contentful signs, about a picture that was published anew."""
+    command = page("command").replace("purges list", "send")
     assert "→ 200" in debian.run(command).stdout
 
 
@@ -178,7 +178,7 @@ def test_a_secret_may_be_a_file_of_its_own(debian: Machine) -> None:
     before = purged(debian)
     debian.run("cp /etc/image-relay/relay.yaml.before /tmp/relay.yaml && chmod 644 /tmp/relay.yaml")
     command = page("command").replace("/etc/image-relay/relay.yaml", "/tmp/relay.yaml")  # noqa: S108 - the machine's own
-    debian.run(command.replace("purges list", "send --event unpublish"))
+    debian.run(command.replace("purges list", "send"))
     eventually(lambda: purged(debian) == before + 1, 20, "it is purged again")
     debian.run("mv /etc/image-relay/relay.yaml.before /etc/image-relay/relay.yaml")
     debian.run(page("restart") + READY)
