@@ -8,12 +8,15 @@ import functools
 import ipaddress
 import json
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate  # type: ignore[import-untyped]  # it has no types
 import pytest
@@ -24,6 +27,7 @@ from kubernetes_validate import utils
 from service.cli.check import command as check
 from service.cli.serve import GRACE_SECONDS
 from service.observability.gauges import gauges
+from service.observability.tracing import asked_for
 from service.settings.environment import VARIABLES
 from service.settings.model import Server
 
@@ -55,10 +59,18 @@ Document = dict[str, Any]
 
 
 @functools.cache
-def rendered(overlay: str) -> list[Document]:
-    done = subprocess.run(
-        [KUBECTL, "kustomize", FOLDER / "overlays" / overlay], capture_output=True, text=True, check=False
-    )
+def rendered(overlay: str, of: str = "") -> list[Document]:
+    """What an overlay comes to; with `of`, the README's own overlay of that name, on top of that one."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = FOLDER
+        if of:
+            folder = Path(shutil.copytree(FOLDER, temporary, dirs_exist_ok=True))
+            (text,) = re.findall(rf"<!-- tested: overlay {overlay} -->\n```yaml\n(.*?)```", README, re.DOTALL)
+            (folder / "overlays" / overlay).mkdir()
+            (folder / "overlays" / overlay / "kustomization.yaml").write_text(text.replace("../ha", f"../{of}"))
+        done = subprocess.run(
+            [KUBECTL, "kustomize", folder / "overlays" / overlay], capture_output=True, text=True, check=False
+        )
     # Warnings tell of fields that are on their way out.
     assert (done.returncode, done.stderr) == (0, "")
     return list(yaml.safe_load_all(done.stdout))
@@ -299,11 +311,16 @@ def test_senders_reach_the_hooks_alone(overlay: str) -> None:
 
 
 def lets_out(
-    overlay: str, port: int, *, address: str = "", labels: Mapping[str, str] | None = None, space: str = "own"
+    documents: Sequence[Document],
+    port: int,
+    *,
+    address: str = "",
+    labels: Mapping[str, str] | None = None,
+    space: str = "own",
 ) -> bool:
     """Whether the policies for the relay's pods let out to an address, or to a pod of a namespace."""
-    own = pod(overlay)["metadata"]["labels"]
-    policies = [d["spec"] for d in rendered(overlay) if d["kind"] == "NetworkPolicy"]
+    (own,) = [d["spec"]["template"]["metadata"]["labels"] for d in documents if d["kind"] == "Deployment"]
+    policies = [d["spec"] for d in documents if d["kind"] == "NetworkPolicy"]
     for policy in policies:
         assert policy["podSelector"]["matchLabels"].items() <= own.items()
         for rule in policy.get("egress", []):
@@ -341,7 +358,7 @@ def reaches(peer: Mapping[str, Any], address: str, labels: Mapping[str, str], sp
 )
 @pytest.mark.parametrize("overlay", ALONE)
 def test_it_is_let_out_to_public_https_alone(overlay: str, address: str, port: int, goes: bool) -> None:
-    assert lets_out(overlay, port, address=address) is goes
+    assert lets_out(rendered(overlay), port, address=address) is goes
 
 
 @pytest.mark.parametrize("overlay", ALONE)
@@ -350,12 +367,34 @@ def test_it_is_let_out_to_names_and_the_database(overlay: str) -> None:
         if document["kind"] == "NetworkPolicy":
             assert "Egress" in document["spec"]["policyTypes"]
     names = {"k8s-app": "kube-dns", "pod-template-hash": "1"}
-    assert lets_out(overlay, 53, labels=names, space="kube-system")
-    assert not lets_out(overlay, 53, labels=names)
-    assert not lets_out(overlay, 443, labels=names, space="kube-system")
+    assert lets_out(rendered(overlay), 53, labels=names, space="kube-system")
+    assert not lets_out(rendered(overlay), 53, labels=names)
+    assert not lets_out(rendered(overlay), 443, labels=names, space="kube-system")
     database = {"app.kubernetes.io/name": "postgresql"}
-    assert lets_out(overlay, 5432, labels=database) is (overlay == "ha")
-    assert not lets_out(overlay, 5432, labels={"app.kubernetes.io/name": "mysql"})
+    assert lets_out(rendered(overlay), 5432, labels=database) is (overlay == "ha")
+    assert not lets_out(rendered(overlay), 5432, labels={"app.kubernetes.io/name": "mysql"})
+
+
+@pytest.mark.parametrize("overlay", ALONE)
+def test_traces_get_out_to_the_collector_and_nothing_else_changes(overlay: str) -> None:
+    traced = rendered("traced", of=overlay)
+    for document in traced:
+        kubernetes_validate.validate(document, NEWEST, strict=True)
+    (container,) = [c for d in traced if d["kind"] == "Deployment" for c in d["spec"]["template"]["spec"]["containers"]]
+    told = {entry["name"]: entry["value"] for entry in container["env"] if entry["name"].startswith("OTEL_")}
+    assert asked_for(told)
+    (address,) = told.values()
+    service, port = urlsplit(address).hostname or "", urlsplit(address).port or 0
+    name, space = service.split(".")
+    collector = {"app.kubernetes.io/name": name}
+    assert lets_out(traced, port, labels=collector, space=space)
+    assert not lets_out(rendered(overlay), port, labels=collector, space=space)
+    assert not lets_out(traced, port, labels=collector)
+    assert not lets_out(traced, port, labels={"app.kubernetes.io/name": "postgresql"}, space=space)
+    assert not lets_out(traced, port, address="76.76.21.112")
+    # Without the variable and the policy it is the overlay.
+    container["env"] = [entry for entry in container["env"] if entry["name"] not in told]
+    assert [d for d in traced if d["metadata"]["name"] != "image-relay-collector"] == rendered(overlay)
 
 
 @pytest.mark.parametrize("overlay", ALONE)
