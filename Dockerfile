@@ -50,6 +50,10 @@ RUN python3 -m compileall -q -x '/(test|tests|idlelib|lib2to3|tkinter|turtledemo
 COPY --from=venv /opt/relay /opt/relay
 COPY --from=inventory /sbom.cdx.json /usr/share/doc/vercel-image-relay/sbom.cdx.json
 COPY LICENSE /usr/share/doc/vercel-image-relay/LICENSE
+# What `image-relay --version` names. After all that takes time or room: a new revision makes one file anew.
+ARG REVISION=""
+RUN echo "${REVISION}" \
+    > "$(/opt/relay/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/service/COMMIT"
 ENV PATH=/opt/relay/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     RELAY_HOST=0.0.0.0 \
@@ -65,9 +69,8 @@ STOPSIGNAL SIGTERM
 # Python is process 1: it takes signals, and orphans' ends, itself.
 ENTRYPOINT ["image-relay"]
 CMD ["serve"]
-# Last, so that a new revision makes no other layer anew.
+# Last, so that they make no layer anew.
 ARG VERSION=""
-ARG REVISION=""
 ARG CREATED=""
 ARG SOURCE=""
 ARG BASE

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from image.podman import BASE, LIMITS, PODMAN, ROOT, STORE, TRUSTED, podman, podman_done
+from image.podman import BASE, LIMITS, LOCKED, PODMAN, ROOT, STORE, TRUSTED, podman, podman_done, run_once
 from support.buckets import free_port
 from support.commands import VAULT_KEY
 from support.loopback import serve
@@ -90,15 +90,24 @@ def labels(image: str) -> dict[str, str]:
     return {name.removeprefix("org.opencontainers.image."): value for name, value in found.items()}
 
 
+def told_version(image: str) -> str:
+    return run_once(image, *LOCKED, command=("--version",)).stdout.strip()
+
+
 def test_the_commands_that_build(image: str, image_with_extras: str, tmp_path: Path, environ: dict[str, str]) -> None:
     script(ROOT, blocks("build"), environ)
     assert labels("localhost/vercel-image-relay")["title"] == "vercel-image-relay"
+    # Nobody said of what commit it is.
+    assert told_version("localhost/vercel-image-relay") == f"image-relay {__version__}"
     # Where git does not trust a folder of another owner, this one has to be named.
     trusted = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": str(ROOT)}
     script(ROOT, blocks("build-extras"), environ | trusted)
     found = labels("localhost/vercel-image-relay:extras")
     assert found["version"] == __version__
     assert re.fullmatch(r"[0-9a-f]{40}", found["revision"])
+    assert (
+        told_version("localhost/vercel-image-relay:extras") == f"image-relay {__version__} ({found['revision'][:12]})"
+    )
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S+", found["created"])
     command = blocks("build-sbom").replace("dest=sbom", f"dest={tmp_path}/sbom")
     script(ROOT, command, environ)
