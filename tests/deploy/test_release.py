@@ -1,25 +1,15 @@
-"""What stands in the way of a release. That two builds are the same bytes, `make wheel` looks at itself."""
+"""What stands in the way of a release, and that what differs when it is made again is not handed out."""
 
 from __future__ import annotations
 
-import importlib.util
+from itertools import count
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from deploy.release import problems, publish
+
 DATED = "## [1.2.0] - 2026-11-28\n"
-
-
-@pytest.fixture(scope="module")
-def release() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("release", ROOT / "deploy" / "release.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize(
@@ -32,7 +22,21 @@ def release() -> ModuleType:
         (DATED, [], "?? new", ["not everything is committed"]),
     ],
 )
-def test_what_is_in_the_way(release: ModuleType, changelog: str, tags: list[str], status: str, says: list[str]) -> None:
-    found = release.problems("1.2.0", changelog, tags, status)
+def test_what_is_in_the_way(changelog: str, tags: list[str], status: str, says: list[str]) -> None:
+    found = problems("1.2.0", changelog, tags, status)
     assert len(found) == len(says)
     assert all(word in problem for word, problem in zip(says, found, strict=True))
+
+
+def test_the_same_bytes_are_handed_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert publish(lambda folder: Path(folder, "made").write_text("same"), tmp_path / "dist")
+    assert (tmp_path / "dist" / "made").read_text() == "same"
+    digest = "0967115f2813a3541eaef77de9d9d5773f1c0c04314b0bbfe4ff3b3b1c55b5d5"
+    assert capsys.readouterr().out == f"{digest}  {tmp_path / 'dist' / 'made'}\n"
+
+
+def test_what_differs_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = count()
+    assert not publish(lambda folder: Path(folder, "made").write_text(str(next(numbers))), tmp_path / "dist")
+    assert list((tmp_path / "dist").iterdir()) == []
+    assert "two builds differ" in capsys.readouterr().err
