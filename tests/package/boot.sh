@@ -29,5 +29,7 @@ mkdir -p "$root/mnt/old"
 cd "$root"
 pivot_root . mnt/old
 umount -l /mnt/old
+# As where no container is: what systemd mounts in a namespace, such as a service's credentials, has to appear here too.
+mount --make-rshared /
 exec env -i container=relay-test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd \
     --show-status=no systemd.unit=multi-user.target

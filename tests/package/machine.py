@@ -18,6 +18,7 @@ from support.process import eventually
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".venv-package"
+_TIMEOUT = 120  # of one script: a package is unpacked in some seconds, on a busy machine in half a minute
 _GROUPS = Path("/sys/fs/cgroup")
 _PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
 _NEW = ("--mount", "--pid", "--ipc", "--uts", "--net", "--cgroup", "--fork", "--kill-child")
@@ -34,6 +35,8 @@ def unpack(folder: Path) -> Path:
     """A fresh Debian."""
     folder.mkdir()
     subprocess.run(["tar", "-C", folder, "-xf", FOLDER / "base.tar"], check=True)
+    # It is thrown away: nothing has to be on disk.
+    (folder / "etc/dpkg/dpkg.cfg.d/throwaway").write_text("force-unsafe-io\n")
     (folder / "etc/machine-id").write_text(uuid4().hex + "\n")  # without it systemd asks who this machine shall be
     return folder
 
@@ -41,7 +44,7 @@ def unpack(folder: Path) -> Path:
 def in_chroot(root: Path, script: str, *, check: bool = True) -> Done:
     """As an image is made: nothing runs there."""
     command = ["chroot", str(root), "env", "-i", _PATH, "sh", "-c", script]
-    return checked(subprocess.run(command, capture_output=True, text=True, timeout=30, check=False), check)
+    return checked(subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False), check)
 
 
 class Machine:
@@ -54,7 +57,7 @@ class Machine:
         """A script of sh, as root, in /root."""
         command = ["nsenter", f"--target={self._first}", "--all", "--root", "--wdns=/root"]
         command += ["env", "-i", _PATH, "HOME=/root", "sh", "-euc", script]
-        return checked(subprocess.run(command, capture_output=True, text=True, timeout=30, check=False), check)
+        return checked(subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False), check)
 
     def state(self, unit: str = "image-relay") -> dict[str, str]:
         lines = self.run(f"systemctl show {unit}").stdout.splitlines()
