@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.domain.clock import Clock
 from service.ingest.answers import RETRY_SECONDS, early_error, error, json_answer, retry_after
-from service.ingest.endpoint import HOOKS, Endpoint
+from service.ingest.endpoint import HOOKS, Endpoint, Whole
 from service.ingest.intake import Intake
 from service.ingest.keeper import Keeper
 from service.ingest.pipeline import Pipeline
@@ -47,31 +47,42 @@ class Deps:
     tracer: Tracer | None = None
 
 
-def create_app(deps: Deps) -> ASGIApp:
+def create_app(deps: Deps) -> Application:
     """The application; it needs no lifespan, so any ASGI server or test transport can run it."""
     prefix = urlsplit(deps.settings.public_url or "").path.rstrip("/")
-    endpoint = _endpoint(deps, prefix) if deps.takes_in else _Elsewhere()
+    hook = _endpoint(deps, prefix) if deps.takes_in else None
+    endpoint = hook or _Elsewhere()
     # A proxy may pass the public path on or take it off; the longer one first, for a source may be named as it is.
     bases = tuple(dict.fromkeys((unquote(prefix), "")))
-    hooks = [Route(f"{base}{HOOKS}/{{source}}{key}", endpoint) for base in bases for key in ("", "/{key}")]
+    routes = [Route(f"{base}{HOOKS}/{{source}}{key}", endpoint) for base in bases for key in ("", "/{key}")]
     probes = [
         Route("/livez", _livez),
         Route("/readyz", _readyz(deps.health)),
         Route("/metrics", _metrics(deps.metrics)),
     ]
     app = Starlette(
-        routes=[*hooks, *probes], exception_handlers={HTTPException: _http_error, Exception: _unexpected_error}
+        routes=[*routes, *probes], exception_handlers={HTTPException: _http_error, Exception: _unexpected_error}
     )
     app.router.redirect_slashes = False  # no sender follows a redirect with its POST
-    return _Direct(app, endpoint, {f"{base}{HOOKS}/{name}": name for base in bases for name in deps.pipelines})
+    sources = {f"{base}{HOOKS}/{name}": name for base in bases for name in deps.pipelines}
+    whole: dict[bytes, Whole] = {}
+    if hook is not None:
+        paths = {f"{base}{HOOKS}/{name}": name for base in (prefix, "") for name in deps.pipelines}
+        whole = {path.encode(): hook.whole(name, path) for path, name in paths.items()}
+    return Application(app, endpoint, sources, whole)
 
 
-class _Direct:
-    """Takes a webhook to a source's plain path to the endpoint, and everything else to the application, which would
-    answer the same: to find the route there costs as much as to verify a signature. The endpoint answers what it did
-    not expect by itself."""
+class Application:
+    """The ASGI application, which takes a webhook to a source's plain path straight to the endpoint: to find its route
+    costs as much as to verify a signature. All else goes to Starlette's, which would answer the same.
 
-    def __init__(self, app: ASGIApp, endpoint: ASGIApp, sources: Mapping[str, str]) -> None:
+    `hooks` are for a server that has a whole POST in its hands: what answers it, by the request line's path.
+    """
+
+    def __init__(
+        self, app: ASGIApp, endpoint: ASGIApp, sources: Mapping[str, str], hooks: Mapping[bytes, Whole]
+    ) -> None:
+        self.hooks = hooks
         self._app = app
         self._endpoint = endpoint
         self._sources = sources

@@ -15,9 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from starlette.types import ASGIApp
-
-from service.app import Deps, create_app
+from service.app import Application, Deps, create_app
 from service.dispatch.credentials import Credentials
 from service.dispatch.resolving import Resolving
 from service.dispatch.supervisor import Dispatcher
@@ -72,7 +70,7 @@ class Role(StrEnum):
 class Relay:
     """A running relay. `stop` takes the seconds that calls in flight may still have."""
 
-    app: ASGIApp
+    app: Application
     stop: Callable[[float], Coroutine[Any, Any, None]]
 
 
@@ -204,7 +202,7 @@ def _app(
     keeper: Keeper,
     network: Network,
     metrics: Callable[[], Awaitable[bytes]],
-) -> ASGIApp:
+) -> Application:
     sends = _Elsewhere() if role is Role.INGEST else dispatcher
     told = _unverified(parts.settings)
     return create_app(

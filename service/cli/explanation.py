@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from service.cli.address import HOOKS
 from service.cli.output import moment
 from service.domain.batches import batches
@@ -130,8 +132,9 @@ def _plan(
     if isinstance(notification.instead, Confirmation):
         explanation.confirmation_url = notification.instead.url
     for number, outcome in enumerate(planned, 1):
-        explanation.events.append(_event(outcome.event) | {"late": outcome.trace["event"]["late"]})
-        explanation.rules += [{"event": number, **rule} for rule in outcome.trace["rules"]]
+        told = msgspec.to_builtins(outcome.trace)
+        explanation.events.append(_event(outcome.event) | {"late": told["event"]["late"]})
+        explanation.rules += [{"event": number, **rule} for rule in told["rules"]]
     merged: dict[tuple[str, str], PlannedPurge] = {}
     for outcome in planned:
         merge(merged, outcome.purges)

@@ -28,11 +28,18 @@ class JoinedWrites:
             self._loop.call_soon(self._send)
         self._pieces.append(piece)
 
+    def write_now(self, piece: bytes) -> None:
+        """For a piece that nothing follows."""
+        self._send()
+        self._transport.write(piece)
+
     def close(self) -> None:
         self._send()
         self._transport.close()
 
     def _send(self) -> None:
+        if not self._pieces:
+            return
         data = b"".join(self._pieces)
         self._pieces.clear()
         if data and not self._transport.is_closing():

@@ -122,7 +122,7 @@ class _Server(uvicorn.Server):
 async def _serve(running: Relay, listener: socket.socket, limits: Limits, *, say: bool) -> None:
     config = uvicorn.Config(
         running.app,
-        http=connection_type(limits.body_seconds),
+        http=connection_type(limits.body_seconds, running.app.hooks),
         log_config=None,
         access_log=False,
         lifespan="off",

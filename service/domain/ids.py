@@ -4,52 +4,52 @@ from __future__ import annotations
 
 import random
 from datetime import datetime
-from functools import lru_cache
+from itertools import count
 
 from service.domain.clock import to_ms
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case: no letter is mistaken for a digit
 _PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
-_OF_TIME, _OF_CHANCE = range(40, -1, -10), range(70, -1, -10)  # where the pairs of letters begin, in bits
+_IN_A_ROW = len(_PAIRS)  # ids that differ in their last two letters alone
 
 
-class _Maker:
-    """Numbers of 128 bits: milliseconds above, chance below. Those of one millisecond go up, so that ids keep the order
-    in which things were made; the steps are large and random, so that two threads at once do not meet."""
+class _Row:
+    """The ids of one millisecond: those that begin alike, numbered in the order in which they are made."""
 
-    __slots__ = ("_latest",)
+    __slots__ = ("beginning", "milliseconds", "next", "number")
 
-    def __init__(self) -> None:
-        self._latest = 0
-
-    def next(self, milliseconds: int) -> int:
-        # An id is no secret, so this asks the system for nothing.
-        latest = self._latest
-        if latest >> 80 == milliseconds:
-            number = latest + 1 + random.getrandbits(64)
-        else:
-            number = milliseconds << 80 | random.getrandbits(79)
-        self._latest = number
-        return number
-
-
-_maker = _Maker()
+    def __init__(self, milliseconds: int, number: int) -> None:
+        self.milliseconds = milliseconds
+        self.number = number  # what begins them: 48 bits of milliseconds, 70 of chance
+        self.beginning = _spelled(number, 24)
+        self.next = count().__next__  # which two threads may call at once
 
 
 def new_id(prefix: str, now: datetime) -> str:
-    """`rcp_` and 26 characters: 48 bits of milliseconds, then 80 of chance (the ULID layout)."""
-    return f"{prefix}_{_spelled(_maker.next(to_ms(now)))}"
+    """`rcp_` and 26 characters: 48 bits of milliseconds, then 80 of chance (the ULID layout).
+
+    Those that are made in one millisecond go up, so that ids keep the order in which things were made.
+    """
+    global _row  # noqa: PLW0603 - one for all that is made in this process
+    milliseconds = to_ms(now)
+    row = _row
+    if row.milliseconds == milliseconds and (place := row.next()) < _IN_A_ROW:
+        return f"{prefix}_{row.beginning}{_PAIRS[place]}"
+    if row.milliseconds == milliseconds:
+        number = row.number + 1 + random.getrandbits(54)
+    else:
+        number = milliseconds << 70 | random.getrandbits(69)  # an id is no secret: the system is asked for nothing
+    _row = row = _Row(milliseconds, number)
+    return f"{prefix}_{row.beginning}{_PAIRS[row.next()]}"
 
 
 def first_id(prefix: str, moment: datetime) -> str:
     """The least id that could have been made at `moment`: every earlier one sorts before it."""
-    return f"{prefix}_" + _spelled(to_ms(moment) << 80)
+    return f"{prefix}_" + _spelled(to_ms(moment) << 80, 26)
 
 
-def _spelled(number: int) -> str:
-    return _spelled_time(number >> 80) + "".join([_PAIRS[number >> shift & 1023] for shift in _OF_CHANCE])
+def _spelled(number: int, letters: int) -> str:
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(5 * letters - 10, -1, -10)])
 
 
-@lru_cache(maxsize=16)  # under load, many ids are made within a millisecond
-def _spelled_time(milliseconds: int) -> str:
-    return "".join([_PAIRS[milliseconds >> shift & 1023] for shift in _OF_TIME])
+_row = _Row(0, 0)

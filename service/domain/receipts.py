@@ -99,8 +99,12 @@ def verdict(new: NewReceipt, planned: Sequence[PlannedEvent]) -> tuple[ReceiptSt
 def first_due(planned: Iterable[PlannedEvent], now: datetime) -> dict[str, datetime]:
     """When the first of each project's purges can be due."""
     settle: dict[str, float] = {}
+    due: dict[str, datetime] = {}
     for event in planned:
         for purge in event.purges:
-            if purge.refusal is None:
-                settle[purge.project] = min(purge.settle, settle.get(purge.project, purge.settle))
-    return {project: now + timedelta(seconds=seconds) for project, seconds in settle.items()}
+            known = settle.get(purge.project)
+            if purge.refusal is None and (known is None or purge.settle < known):
+                settle[purge.project] = purge.settle
+    for project, seconds in settle.items():
+        due[project] = now + timedelta(seconds=seconds)
+    return due

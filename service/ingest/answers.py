@@ -16,9 +16,23 @@ RETRY_SECONDS = 10  # until a sender is asked to try again, where nobody knows b
 _encode = msgspec.json.Encoder().encode
 
 
+class _Json(Response):
+    """A response in JSON. Starlette's own constructor looks for headers that might be there already."""
+
+    def __init__(self, status: int, body: bytes, headers: Mapping[str, str] | None) -> None:
+        self.status_code = status
+        self.background = None
+        self.body = body
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+        if headers is not None:
+            self.raw_headers += [
+                (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
+            ]
+
+
 def json_answer(status: int, document: Any, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON response."""
-    return Response(_encode(document), status, headers, "application/json")
+    return _Json(status, _encode(document), headers)
 
 
 def error(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -55,6 +69,6 @@ def respond(answer: Answer) -> Response:
             message = "the webhook cannot be taken in right now; send it again"
             return error(503, "unavailable", message, retry_after(RETRY_SECONDS))
         case status if answer.challenge_answer is not None:
-            return Response(answer.challenge_answer, status, media_type="application/json")
+            return _Json(status, answer.challenge_answer, None)
         case status:
             return json_answer(status, {"receipt": answer.receipt, "status": answer.verdict})

@@ -8,14 +8,14 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from service.domain.errors import KeyUnavailable, Refused, RelayError, StoreUnavailable, Unreadable
-from service.domain.events import Challenge, Confirmation, Notification
+from service.domain.events import Challenge, Confirmation
 from service.domain.purges import ReceiptStatus
 from service.domain.receipts import NewReceipt, first_due
 from service.domain.requests import RawRequest, Verified
 from service.ingest import published_keys
 from service.ingest.keeper import Keeper
 from service.ingest.pipeline import Pipeline
-from service.ingest.ports import Answer, Inbox, Network, Span, Stored, StoreWatch
+from service.ingest.ports import Answer, Inbox, Network, Span, StoreWatch
 
 Wake = Callable[[Mapping[str, datetime]], None]
 
@@ -49,7 +49,10 @@ class Intake:
                 return Answer(status=greeting.status, verdict="handshake", detail=greeting.reason, greeting=greeting)
             if request.method != "POST":
                 return Answer(status=405, verdict="method_not_allowed")
-            verified = await published_keys.verified(pipeline, request, now, self._network)
+            if urls := pipeline.provider.key_urls(request):
+                verified = await published_keys.verified(pipeline, request, now, self._network, urls)
+            else:
+                verified = pipeline.verify(request, now)
             scheme = verified.scheme
             return await self._stored(pipeline, request, verified, span)
         except Refused as error:
@@ -80,25 +83,6 @@ class Intake:
             return await self._unreadable(pipeline, request, verified, error)
         if isinstance(notification.instead, Confirmation):
             await self._network.confirm(notification.instead.url)  # before the answer: a sender retries what failed
-        stored = await self._accepted(pipeline, request, verified, notification, span)
-        return Answer(
-            status=pipeline.provider.info.success_status,
-            verdict=stored.status,
-            receipt=stored.id,
-            detail=stored.reason,
-            purges=stored.purges,
-            scheme=verified.scheme,
-            challenge_answer=notification.instead.answer if isinstance(notification.instead, Challenge) else None,
-        )
-
-    async def _accepted(
-        self,
-        pipeline: Pipeline,
-        request: RawRequest,
-        verified: Verified,
-        notification: Notification,
-        span: Span | None,
-    ) -> Stored:
         receipt = pipeline.receipt(request, verified, notification)
         planner = pipeline.planner(notification, verified)
         if span is None:
@@ -112,7 +96,15 @@ class Intake:
             self._wake(due)
         if stored.lookups:
             self._wake_lookups(pipeline.name)
-        return stored
+        return Answer(
+            status=pipeline.provider.info.success_status,
+            verdict=stored.status,
+            receipt=stored.id,
+            detail=stored.reason,
+            purges=stored.purges,
+            scheme=verified.scheme,
+            challenge_answer=notification.instead.answer if isinstance(notification.instead, Challenge) else None,
+        )
 
     async def _unreadable(
         self, pipeline: Pipeline, request: RawRequest, verified: Verified, error: Unreadable

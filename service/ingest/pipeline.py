@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from service.domain.clock import iso, to_ms
 from service.domain.errors import Refused, RuleFailed, Unreadable
-from service.domain.events import AssetEvent, Ignored, Notification, TestPing
+from service.domain.events import AssetEvent, Ignored, Notification
 from service.domain.ids import new_id
 from service.domain.lookups import PlannedLookup
 from service.domain.memory import AssetMemory
@@ -212,16 +212,14 @@ def table_reader(folder: Path) -> Callable[[str], bytes]:
 
 def _status(notification: Notification) -> tuple[ReceiptStatus, str | None]:
     match notification.instead:
-        case Ignored(reason):
-            return ReceiptStatus.IGNORED, reason
-        case TestPing(reason):
-            return ReceiptStatus.TEST, reason
         case None if notification.events:
             return ReceiptStatus.ACCEPTED, None
         case None:
             return ReceiptStatus.IGNORED, "the body tells of no image"
-        case confirmation:
-            return ReceiptStatus.TEST, confirmation.reason
+        case Ignored(reason):
+            return ReceiptStatus.IGNORED, reason
+        case asked:
+            return ReceiptStatus.TEST, asked.reason
 
 
 def _dedupe(verified: Verified, event_id: str | None) -> bytes:
@@ -236,7 +234,7 @@ def _dedupe(verified: Verified, event_id: str | None) -> bytes:
 
 
 def _trace(event: AssetEvent, late: str | None, result: Plan, lookup: PlannedLookup | None) -> dict[str, Any]:
-    """What `receipts show` and `explain` say of one event: JSON values only."""
+    """What `receipts show` and `explain` say of one event; Structs among it, for whoever writes the JSON."""
     return {
         "event": {
             "kind": event.kind.value,
@@ -248,23 +246,5 @@ def _trace(event: AssetEvent, late: str | None, result: Plan, lookup: PlannedLoo
             "late": late,
             "lookup": None if lookup is None else lookup.url,
         },
-        "rules": [
-            {
-                "rule": trace.rule,
-                "matched": trace.matched,
-                "why": trace.why,
-                "error": trace.error,
-                "images": [
-                    {
-                        "src_image": image.src_image,
-                        "template": image.template,
-                        "url": image.url,
-                        "project": image.project,
-                        "refusal": image.refusal,
-                    }
-                    for image in trace.images
-                ],
-            }
-            for trace in result.traces
-        ],
+        "rules": result.traces,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -38,7 +38,7 @@ class Stored(Protocol):
 class Inbox(Protocol):
     """Where receipts go. Every method may raise StoreUnavailable."""
 
-    async def accept(self, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Stored:
+    def accept(self, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Awaitable[Stored]:
         """Commit the receipt, its purges and the assets' memory in one transaction."""
         ...
 

@@ -11,14 +11,14 @@ from service.ingest.pipeline import Pipeline
 from service.ingest.ports import Network
 
 
-async def verified(pipeline: Pipeline, request: RawRequest, now: datetime, network: Network) -> Verified:
-    """The request, judged with the keys it names; raises Refused, and KeyUnavailable where a key may be what it lacks.
+async def verified(
+    pipeline: Pipeline, request: RawRequest, now: datetime, network: Network, urls: Sequence[str]
+) -> Verified:
+    """The request, judged with the keys at `urls`, which it names; raises Refused, and KeyUnavailable where a key may
+    be what it lacks.
 
     A key id that is not among the known ones has them fetched once more: the sender may have begun to use a new one.
     """
-    urls = pipeline.provider.key_urls(request)
-    if not urls:
-        return pipeline.verify(request, now)
     try:
         return await _judged(pipeline, request, now, network, urls)
     except KeyUnknown:

@@ -53,11 +53,12 @@ async def _verified_now(receipt: Receipt, request: RawRequest, pipeline: Pipelin
             "have its sender send it again"
         )
     try:
-        if network is not None:
-            return await published_keys.verified(pipeline, request, receipt.received_at, network)
-        if urls := pipeline.provider.key_urls(request):
+        urls = pipeline.provider.key_urls(request)
+        if not urls:
+            return pipeline.verify(request, receipt.received_at)
+        if network is None:
             raise CommandFailed(f"{receipt.id} was refused, and judging it again takes the key at {urls[0]}")
-        return pipeline.verify(request, receipt.received_at)
+        return await published_keys.verified(pipeline, request, receipt.received_at, network, urls)
     except Refused as error:
         raise CommandFailed(f"{receipt.id} is still refused: {error.told}") from None
 

@@ -50,9 +50,10 @@ class _Blotter:
 
     def clean(self, line: str) -> str:
         # Nearly every line holds nothing to hide, and finding a plain string is far cheaper than trying the pattern.
-        if "bearer" in line.lower() or any(secret in line for secret in self._secrets):
-            return self._pattern.sub(_HIDDEN, line)
-        return line
+        found = "bearer" in line.lower()
+        for secret in self._secrets:
+            found = found or secret in line
+        return self._pattern.sub(_HIDDEN, line) if found else line
 
 
 _blotter = _Blotter()
@@ -72,17 +73,17 @@ class _Lines:
     def isatty(self) -> bool:
         return self._stream.isatty()
 
-    def write(self, text: str) -> int:
-        self._lines.append(text)
-        return len(text)
+    def write(self, line: str) -> None:
+        self._lines.append(line)
+        if self._scheduled_in is None or self._scheduled_in.is_closed():
+            self._schedule()
 
-    def flush(self) -> None:
+    def _schedule(self) -> None:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             self._send()
-            return
-        if self._scheduled_in is not loop:
+        else:
             self._scheduled_in = loop
             loop.call_soon(self._send)
 
@@ -122,7 +123,6 @@ def configure(style: Style | None = None, level: str = "INFO") -> None:
     def sink(told_level: str, event: str, fields: dict[str, Any]) -> None:
         if _LEVELS[told_level] >= number:
             stream.write(_blotter.clean(render(told_level, event, fields)) + "\n")
-            stream.flush()
 
     log.sink = sink
     logging.basicConfig(handlers=[_Standard(sink)], level=number, force=True)
@@ -151,8 +151,8 @@ def _secrets_in(value: Any) -> Iterable[Secret]:
 
 
 def _as_json(level: str, event: str, fields: dict[str, Any]) -> str:
-    told = {"time": _now(), "level": level, "event": event, **fields}
-    if (traceback_ := _traceback(told.pop("exc_info", None))) is not None:
+    told = {"time": datetime.now(UTC), "level": level, "event": event, **fields}
+    if "exc_info" in told and (traceback_ := _traceback(told.pop("exc_info"))) is not None:
         told["exception"] = traceback_
     return _encode(told).decode()
 

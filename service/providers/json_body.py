@@ -91,9 +91,9 @@ def first_text(value: Any, *keys: str) -> str | None:
 def scalar(value: Any, *path: str) -> str | None:
     """A string or an integer as text (ids and versions come as either), else None."""
     found = dig(value, *path)
-    if isinstance(found, int) and not isinstance(found, bool):
-        return str(found)
-    return found if isinstance(found, str) and found else None
+    if isinstance(found, str):
+        return found or None
+    return str(found) if isinstance(found, int) and not isinstance(found, bool) else None
 
 
 def obj(value: Any, *path: str) -> dict[str, Any]:

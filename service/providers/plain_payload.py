@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
@@ -31,8 +32,9 @@ def plain_event(payload: Any, event_type: str, fallback_id: str) -> AssetEvent:
     """
     data = json_body.obj(payload, "data") or json_body.obj(payload)
     texts = {key: value for key, value in data.items() if isinstance(value, str) and value}
-    urls = [url for key in _PRESENT if key in data for url in _urls(data[key])]
-    earlier = [url for key in _EARLIER if key in data for url in _urls(data[key])]
+    text = texts.get
+    urls = _urls_at(data, _PRESENT)
+    earlier = _urls_at(data, _EARLIER)
     identity = None
     for key in _IDS:
         if key in data and (identity := json_body.scalar(data, key)):
@@ -42,24 +44,28 @@ def plain_event(payload: Any, event_type: str, fallback_id: str) -> AssetEvent:
     return AssetEvent(
         kind=_KINDS.get(event_type.rpartition(".")[2], AssetKind.UNKNOWN),
         id=identity or fallback_id,
-        urls=tuple(dict.fromkeys(urls)),
-        earlier_urls=tuple([url for url in dict.fromkeys(earlier) if url not in urls]),
-        bucket=texts.get("bucket"),
-        key=texts.get("key"),
-        filename=texts.get("filename") or texts.get("file_name") or texts.get("fileName"),
-        mime_type=(
-            texts.get("mime_type") or texts.get("mimeType") or texts.get("content_type") or texts.get("contentType")
-        ),
-        environment=texts.get("environment"),
-        locale=texts.get("locale"),
+        urls=tuple(urls),
+        earlier_urls=tuple([url for url in earlier if url not in urls]),
+        bucket=text("bucket"),
+        key=text("key"),
+        filename=text("filename") or text("file_name") or text("fileName"),
+        mime_type=(text("mime_type") or text("mimeType") or text("content_type") or text("contentType")),
+        environment=text("environment"),
+        locale=text("locale"),
         occurred_at=json_body.moment(payload, "timestamp"),
-        content_hash=(
-            texts.get("content_hash") or texts.get("etag") or texts.get("hash") or json_body.scalar(data, "version")
-        ),
+        content_hash=(text("content_hash") or text("etag") or text("hash") or json_body.scalar(data, "version")),
     )
 
 
-def _urls(value: Any) -> list[str]:
-    """One string, or an array of strings or of objects with a `url`."""
-    given = value if isinstance(value, list) else [value]
-    return [url for one in given if (url := one if isinstance(one, str) else json_body.text(one, "url"))]
+def _urls_at(data: dict[str, Any], keys: Iterable[str]) -> list[str]:
+    """What stands there: one string, or an array of strings or of objects with a `url`. Each URL once."""
+    found: dict[str, None] = {}
+    for key in keys:
+        value = data.get(key)
+        if isinstance(value, str):
+            found[value] = None
+        elif value is not None:
+            for one in value if isinstance(value, list) else (value,):
+                found[one if isinstance(one, str) else json_body.text(one, "url") or ""] = None
+    found.pop("", None)
+    return list(found)

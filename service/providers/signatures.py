@@ -13,6 +13,7 @@ import hmac
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from service.domain.clock import EPOCH, from_ms, to_ms
@@ -36,12 +37,24 @@ def digest(algorithm: HashName, message: bytes) -> bytes:
 
 def hmac_sha1(key: bytes, message: bytes) -> bytes:
     """HMAC-SHA1, 20 bytes: unlike the plain digest it is not broken, and some senders have nothing else."""
-    return hmac.digest(key, message, "sha1")
+    return _hmac(key, message, "sha1")
 
 
 def hmac_sha256(key: bytes, message: bytes) -> bytes:
     """HMAC-SHA256, 32 bytes."""
-    return hmac.digest(key, message, "sha256")
+    return _hmac(key, message, "sha256")
+
+
+def _hmac(key: bytes, message: bytes, algorithm: HashName) -> bytes:
+    """Not by `hmac.digest`, which looks its algorithm up each time, and lets another thread go first meanwhile."""
+    mac = _keyed(key, algorithm).copy()
+    mac.update(message)
+    return mac.digest()
+
+
+@lru_cache(maxsize=256)  # as many keys as a relay may have, and be rotating
+def _keyed(key: bytes, algorithm: HashName) -> hmac.HMAC:
+    return hmac.new(key, digestmod=algorithm)
 
 
 def matches_any(given: Iterable[bytes], expected: Iterable[bytes]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from binascii import a2b_base64
 from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
@@ -185,7 +186,7 @@ class _Envelope(Struct, frozen=True):
 
 def _strict(value: str) -> bytes | None:
     try:
-        return base64.b64decode(value, validate=True)
+        return a2b_base64(value, strict_mode=True)
     except ValueError:
         return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from service.store.statements import Statements
@@ -71,11 +71,11 @@ class Engine(Protocol):
         """The names of the migrations that opening it applied."""
         ...
 
-    async def write(self, job: Callable[[Tx], T]) -> T:
+    def write(self, job: Callable[[Tx], T]) -> Awaitable[T]:
         """Run a job in a transaction and return once that is on disk; raises StoreUnavailable."""
         ...
 
-    async def write_joined(self, join: Callable[[Tx, Sequence[I]], Sequence[T]], item: I) -> T:
+    def write_joined(self, join: Callable[[Tx, Sequence[I]], Sequence[T]], item: I) -> Awaitable[T]:
         """As `write`; the items that wait for the same `join` are given to it together, in order, and it gives back a
         result for each."""
         ...

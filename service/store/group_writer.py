@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from msgspec import Struct
+
 from service.domain.errors import StoreUnavailable
 from service.store.engine import Tx
 
@@ -60,8 +62,7 @@ class Connection(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
-class _Job(Generic[T]):
+class _Job(Struct, Generic[T], eq=False):
     """`join` does the work for all items that it is given; None for a job of its own, which is the item."""
 
     join: Callable[[Tx, Sequence[Any]], Sequence[T]] | None
@@ -118,16 +119,17 @@ class GroupWriter:
         """Begin to work; from here on the connection is the thread's."""
         self._thread.start()
 
-    async def write(self, job: Callable[[Tx], T]) -> T:
-        """Run a job in a transaction that it may share with others, and return once that is on disk."""
-        return await self._entered(_Job(None, job, self._loop.create_future()))
+    def write(self, job: Callable[[Tx], T]) -> asyncio.Future[T]:
+        """Run a job in a transaction that it may share with others; done once that is on disk. Raises StoreUnavailable
+        where too many wait."""
+        return self._entered(_Job(None, job, self._loop.create_future()))
 
-    async def write_joined(self, join: Callable[[Tx, Sequence[I]], Sequence[T]], item: I) -> T:
+    def write_joined(self, join: Callable[[Tx, Sequence[I]], Sequence[T]], item: I) -> asyncio.Future[T]:
         """As `write`; what waits for the same `join` is given to it together. One whose item fails gets to see it
         alone in a transaction of its own, so that the others' do not suffer."""
-        return await self._entered(_Job(join, item, self._loop.create_future()))
+        return self._entered(_Job(join, item, self._loop.create_future()))
 
-    async def _entered(self, entry: _Job[T]) -> T:
+    def _entered(self, entry: _Job[T]) -> asyncio.Future[T]:
         if self.stats.waiting >= WAITING:
             raise StoreUnavailable("too much is waiting for the disk")
         self.stats.waiting += 1
@@ -135,7 +137,7 @@ class GroupWriter:
             # After all that is ready to run now: the thread is woken once, and commits once, for what that brings.
             self._loop.call_soon(self._pass_on)
         self._gathered.append(entry)
-        return await entry.future
+        return entry.future
 
     def finish(self) -> None:
         """Take no more; `join` returns when what waits is done."""

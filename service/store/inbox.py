@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -54,12 +54,12 @@ class Inbox:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def accept(self, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Accepted:
+    def accept(self, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Awaitable[Accepted]:
         """Store a verified webhook, the purges planned for it and the assets' new memory, in one transaction.
 
         A delivery of an event that is stored already changes nothing but its delivery count.
         """
-        return await self._engine.write_joined(_accept_all, _Incoming(new, events, plan))
+        return self._engine.write_joined(_accept_all, _Incoming(new, events, plan))
 
     async def replan(self, receipt: Receipt, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Accepted:
         """Apply the present rules to a stored receipt and store what comes of it."""
@@ -100,8 +100,7 @@ class Inbox:
         return [(row["environment"], memory_of(row)) for row in rows]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Incoming:
+class _Incoming(Struct, frozen=True, eq=False):
     """A verified webhook on its way into the store."""
 
     new: NewReceipt

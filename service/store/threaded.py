@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self, TypeVar
 
@@ -52,17 +52,17 @@ class ThreadedEngine(ABC):
         self._writer.start()
         return self
 
-    async def write(self, job: Callable[[Tx], T]) -> T:
+    def write(self, job: Callable[[Tx], T]) -> Awaitable[T]:
         """Run a job in a transaction that it may share with others, and return once that is on disk."""
         if self._closed:
             raise _closed()
-        return await self._writer.write(job)
+        return self._writer.write(job)
 
-    async def write_joined(self, join: Callable[[Tx, Sequence[I]], Sequence[T]], item: I) -> T:
+    def write_joined(self, join: Callable[[Tx, Sequence[I]], Sequence[T]], item: I) -> Awaitable[T]:
         """As `write`, together with the other items for the same `join`."""
         if self._closed:
             raise _closed()
-        return await self._writer.write_joined(join, item)
+        return self._writer.write_joined(join, item)
 
     async def read(self, job: Callable[[Tx], T]) -> T:
         """Run a reading job on what is committed."""
