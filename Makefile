@@ -13,8 +13,8 @@
 #   make image-test  builds the container image on a Debian made by debootstrap, and runs it with podman (root, apt-get; 4 minutes)
 #   make bench       what one event costs, for each provider; the relay beside its peers (wrk, webhook: apt-get), 6 minutes
 #   make wheel       wheel and sdist into dist/, the same bytes each time
-#   make deb         Debian 12's package of what is committed, into dist/ (fetches nfpm; needs Python 3.11)
-#   make deb-test    installs it into a Debian made by debootstrap, and runs the service under systemd there (root; 3 minutes)
+#   make deb         Debian 12's package of what is committed, into dist/, the same bytes each time (fetches nfpm; needs Python 3.11)
+#   make deb-test    installs it into a Debian made by debootstrap, and runs the service under systemd there (root; 6 minutes)
 #   make man         the man page and the shells' completions, into dist/man
 #   make release     a dry run: wheel, sdist and Debian's package, what stands in the way of a release, and what would be tagged
 #   make lock        brings the lock files up to date (installs uv into a scratch environment)
@@ -137,7 +137,7 @@ $(AUDIT)/tools:
 # The store of images mounts itself, and what an interrupted build worked on stays mounted.
 UNMOUNT_IMAGES = test ! -d $(IMAGE) || awk -v at='$(CURDIR)/$(IMAGE)/' 'index($$2, at) == 1 {print $$2}' /proc/mounts | sort -r | xargs -r umount
 
-image-test: $(VENV)/dev $(IMAGE)/base.tar
+image-test: $(VENV)/dev $(IMAGE)/base.tar $(IMAGE)/docker-compose
 	@$(BIN)/pytest -q -n0 -rs tests/image $(PYTEST_ARGS); code=$$?; $(UNMOUNT_IMAGES); exit $$code
 
 # A Debian with the Python of the Dockerfile's own base, for where no registry of images is reached.
@@ -149,6 +149,17 @@ $(IMAGE)/base.tar:
 	@rm -rf $(IMAGE)/base/var/cache/apt/archives/*.deb $(IMAGE)/base/var/lib/apt/lists/* $(IMAGE)/base/etc/resolv.conf $(IMAGE)/base/etc/hostname
 	@tar -C $(IMAGE)/base --one-file-system --exclude='./proc/*' --exclude='./sys/*' --exclude='./dev/*' -cf $@.new . && mv $@.new $@
 	@rm -rf $(IMAGE)/base
+
+# Docker's own compose, of the Debian that the base is of: Debian 12 has its predecessor alone. Unpacked, not installed. The
+# other two resolve names between podman's containers.
+COMPOSE := $(CURDIR)/$(IMAGE)/compose
+COMPOSE_APT := -o Dir::Etc::SourceParts=/dev/null -o Dir::Etc::SourceList=$(COMPOSE)/sources.list -o Dir::State::Lists=$(COMPOSE)/lists -o Dir::Cache=$(COMPOSE)/cache
+$(IMAGE)/docker-compose: $(IMAGE)/base.tar
+	@test -x /usr/lib/podman/aardvark-dns || { apt-get -qq update && apt-get -qq install --no-install-recommends -y netavark aardvark-dns; }
+	@rm -rf $(COMPOSE) && mkdir -p $(COMPOSE)/lists/partial $(COMPOSE)/cache && tar -xOf $< ./etc/apt/sources.list > $(COMPOSE)/sources.list
+	apt-get -qq $(COMPOSE_APT) update && cd $(COMPOSE) && apt-get -qq $(COMPOSE_APT) -o APT::Sandbox::User=root download docker-compose
+	@dpkg-deb --fsys-tarfile $(COMPOSE)/docker-compose_*.deb | tar -xO ./usr/libexec/docker/cli-plugins/docker-compose > $@.new
+	@chmod +x $@.new && mv $@.new $@ && rm -rf $(COMPOSE)
 
 bench: $(VENV)/dev
 	$(BIN)/python tests/benchmarks/events.py
