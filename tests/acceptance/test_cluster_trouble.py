@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from support.loopback import serve
 from support.postgres import fresh_schema, own_server
-from support.process import PROGRAM, SECRET_BASE64, Process, eventually, relay, write_config
+from support.process import SECRET_BASE64, Process, eventually, relay, write_config
 from support.proxy import proxy
 from support.watched import Watched
 from support.webhooks import replaced, signed
@@ -74,7 +74,7 @@ class Members:
             more=f"dispatch: {{timeout: {call_seconds}}}\n",
         )
 
-    def add(self, name: str, store: str, program: tuple[str, ...] = PROGRAM) -> Process:
+    def add(self, name: str, store: str, program: tuple[str, ...] = ()) -> Process:
         environ = {"RELAY_STORE": store, "RELAY_VERCEL_TOKEN": f"vcp_fakefakefake0123456789-{name}"}
         process = relay(self._folder, environ=environ, program=program)
         self.processes[name] = self._stack.enter_context(process)

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from support.loopback import serve
+from support.prepared import FRESH
 from support.process import running
 
 from service.cli import demo
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.e2e
 
 
 def test_once(tmp_path: Path) -> None:
-    with running("demo", "--once", cwd=tmp_path) as process:
+    with running("demo", "--once", cwd=tmp_path, program=FRESH) as process:
         assert process.wait(90) == 0, process.output
     for said in (
         "Contentful",

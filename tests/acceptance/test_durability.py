@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import signal
 import socket
 import subprocess
 import time
@@ -15,6 +13,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from support.kills import Load, assert_purged, killed, purged
 from support.loopback import serve
 from support.process import Process, eventually, relay, write_config
 from support.webhooks import replaced, signed
@@ -26,7 +25,6 @@ from service.testing.fake_vercel import FakeVercel, create_fake_vercel
 pytestmark = pytest.mark.durability
 
 ROUNDS = 50
-SENDERS = 12
 CONCURRENCY = Project(project="").concurrency
 
 
@@ -37,79 +35,10 @@ def vercel() -> Iterator[tuple[FakeVercel, str]]:
         yield fake, url
 
 
-class Load:
-    """Senders that post one webhook after another until told to stop, and remember which were acknowledged."""
-
-    def __init__(self, prefix: str) -> None:
-        self.acked: list[str] = []
-        self.refused: list[int] = []
-        self._prefix = prefix
-        self._serial = 0
-
-    async def run(self, address: str, until: Callable[[], bool]) -> None:
-        async with httpx.AsyncClient(
-            base_url=address, timeout=20, limits=httpx.Limits(max_connections=SENDERS)
-        ) as http:
-            await asyncio.gather(*(self._sender(http, until) for _ in range(SENDERS)))
-
-    async def _sender(self, http: httpx.AsyncClient, until: Callable[[], bool]) -> None:
-        while not until():
-            self._serial += 1
-            name = f"{self._prefix}-{self._serial}"
-            url = f"https://img.example.com/{name}.jpg"
-            body = replaced(name, url)
-            try:
-                answer = await http.post("/hooks/hook", content=body, headers=signed(f"msg_{name}", body))
-            except httpx.HTTPError:
-                await asyncio.sleep(0.01)
-                continue
-            if answer.status_code == 200:
-                assert answer.json()["status"] == "accepted"
-                self.acked.append(url)
-            else:
-                self.refused.append(answer.status_code)
-                await asyncio.sleep(0.01)
-
-
-def purged(fake: FakeVercel) -> set[str]:
-    """Every image of a call that Vercel answered with 200."""
-    return {image for call in fake.calls if call["status"] == 200 for image in call["body"]["srcImages"]}
-
-
-def assert_purged(fake: FakeVercel, acked: list[str], seconds: float = 60) -> None:
-    wanted = set(acked)
-    try:
-        eventually(lambda: wanted <= purged(fake), seconds)
-    except AssertionError:
-        missing = wanted - purged(fake)
-        pytest.fail(f"{len(missing)} of {len(wanted)} acknowledged images were never purged: {sorted(missing)[:5]}")
-
-
 def test_many_sigkills_under_load_lose_nothing(tmp_path: Path, vercel: tuple[FakeVercel, str], store_url: str) -> None:
     fake, url = vercel
-    write_config(tmp_path, url, more="dispatch: {timeout: 1}\n")
-    environ = {"RELAY_STORE": store_url}
-    chance = random.Random(2026)  # noqa: S311 - the same moments in every run, as far as that can be
-    acked: list[str] = []
-    rounds = ROUNDS if store_url.startswith("sqlite:") else ROUNDS // 5
-    for number in range(rounds):
-        with relay(tmp_path, environ=environ) as process:
-            load = Load(f"round{number}")
-            moment = chance.uniform(0.02, 0.4)
-
-            async def murder(load: Load = load, process: Process = process, moment: float = moment) -> None:
-                running = asyncio.create_task(load.run(process.address, lambda: process.returncode is not None))
-                while not load.acked:
-                    await asyncio.sleep(0.005)
-                await asyncio.sleep(moment)
-                process.signal(signal.SIGKILL)
-                await running
-
-            asyncio.run(murder())
-            assert process.wait() == -signal.SIGKILL
-            acked += load.acked
-    assert len(acked) > rounds
-    with relay(tmp_path, environ=environ):
+    acked = killed(tmp_path, url, store_url, ROUNDS if store_url.startswith("sqlite:") else ROUNDS // 5, 0.4)
+    with relay(tmp_path, environ={"RELAY_STORE": store_url}):
         assert_purged(fake, acked)
 
 

@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 from support.loopback import serve
+from support.prepared import FRESH
 from support.process import Process, eventually, relay, write_config
 from support.webhooks import replaced, signed
 
@@ -30,7 +31,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     folder = tmp_path_factory.mktemp("hostile")
     with serve(create_fake_vercel(FakeVercel())) as url:
         write_config(folder, url, more="limits: {body_seconds: 1.5}\n")
-        with relay(folder) as process:
+        with relay(folder, program=FRESH) as process:
             yield process
 
 
@@ -200,7 +201,7 @@ def test_more_connections_than_are_served_are_told_so(tmp_path: Path) -> None:
     if 0 <= soft < 5000:
         resource.setrlimit(resource.RLIMIT_NOFILE, (5000, hard))  # inherited by the relay
     write_config(tmp_path, "http://127.0.0.1:9")
-    with relay(tmp_path) as process:
+    with relay(tmp_path, program=FRESH) as process:
         with contextlib.ExitStack() as crowd:
             for _ in range(2000):
                 crowd.enter_context(connected(process))

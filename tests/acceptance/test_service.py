@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.loopback import serve
+from support.prepared import FRESH
 from support.process import SECRET_BASE64, TOKEN, Process, eventually, relay, running, write_config
 from support.webhooks import replaced, signed
 
@@ -49,7 +51,8 @@ def unfinished(folder: Path) -> int:
 def test_two_processes_start_at_once_and_purge_once(tmp_path: Path, vercel: tuple[FakeVercel, str]) -> None:
     fake, url = vercel
     write_config(tmp_path, url)
-    with running("serve", "--port", "0", cwd=tmp_path) as one, running("serve", "--port", "0", cwd=tmp_path) as two:
+    start = partial(running, "serve", "--port", "0", cwd=tmp_path, program=FRESH)
+    with start() as one, start() as two:
         for process in (one.listening(), two.listening()):
             with httpx.Client(base_url=process.address) as http:
                 assert http.get("/readyz").status_code == 200
@@ -139,7 +142,7 @@ def test_the_environment_alone(tmp_path: Path, vercel: tuple[FakeVercel, str]) -
         "RELAY_PORT": "0",
     }
     fake.script(Answer(status=500, message=f"you would not believe it: whsec_{SECRET_BASE64}"))
-    with running("serve", cwd=tmp_path, environ=environ) as process:
+    with running("serve", cwd=tmp_path, environ=environ, program=FRESH) as process:
         body = replaced("env", "https://img.example.com/env.jpg", event="asset.deleted")
         address = f"{process.listening().address}/hooks/standard-webhooks"
         assert httpx.post(address, content=body, headers=signed("msg_env", body)).status_code == 200
@@ -154,7 +157,7 @@ def test_the_environment_alone(tmp_path: Path, vercel: tuple[FakeVercel, str]) -
 
 def test_bad_configuration_ends_it_with_every_problem(tmp_path: Path) -> None:
     (tmp_path / "relay.yaml").write_text("projects: {shop: {}}\nsources:\n  cms:\n    provider: nobody\n    oops: 1\n")
-    with running("serve", cwd=tmp_path) as process:
+    with running("serve", cwd=tmp_path, program=FRESH) as process:
         assert process.wait() == 1
         for problem in (":1: projects.shop.project: is missing", ":4: sources.cms.provider", ":5: sources.cms.oops"):
             assert problem in process.output
@@ -204,7 +207,7 @@ def test_several_workers_share_a_socket_and_one_that_dies_is_replaced(
 ) -> None:
     fake, url = vercel
     write_config(tmp_path, url)
-    with relay(tmp_path, "--workers", "3") as process:
+    with relay(tmp_path, "--workers", "3", program=FRESH) as process:
         assert [line for line in process.lines if "listening on" in line] == [f"listening on {process.address}"]
         with httpx.Client(base_url=process.address, timeout=30) as http:
             eventually(lambda: http.get("/readyz").status_code == 200)

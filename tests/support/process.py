@@ -18,33 +18,40 @@ from typing import IO, Self
 import httpx
 
 from support import leaks
+from support.prepared import ROOT, Forked
 
 SECRET = "fake-secret-" + "0123456789abcdef" * 4
 TOKEN = "vcp_fakefakefake0123456789"
-
-PROGRAM = ("-m", "service")
 
 _LISTENING = "listening on "
 
 
 class Process:
-    """A started `image-relay` command; its log is read away by a thread, so that no pipe fills up."""
+    """A started `image-relay` command; its log is read away by a thread, so that no pipe fills up.
+
+    It is forked from one that is prepared, or started afresh where Python is told of a `program` to run.
+    """
 
     def __init__(
-        self, *arguments: str, cwd: Path, environ: Mapping[str, str] | None = None, program: Sequence[str] = PROGRAM
+        self, *arguments: str, cwd: Path, environ: Mapping[str, str] | None = None, program: Sequence[str] = ()
     ) -> None:
         self._secrets = leaks.secrets_in(environ)
         self._told = f"image-relay {' '.join(arguments)}"
         known = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
-        self._child = subprocess.Popen(
-            [sys.executable, *program, *arguments],
-            cwd=cwd,
-            env=known | {"PYTHONPATH": str(Path(__file__).parents[2]), "RELAY_LOG": "json"} | dict(environ or {}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        env = known | {"PYTHONPATH": str(ROOT), "RELAY_LOG": "json"} | dict(environ or {})
+        self._child: Forked | subprocess.Popen[str]
+        if program:
+            self._child = subprocess.Popen(
+                [sys.executable, *program, *arguments],
+                cwd=cwd,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        else:
+            self._child = Forked(arguments, cwd=cwd, env=env)
         self.lines: deque[str] = deque(maxlen=5000)
         self.address = ""
         self._heard = threading.Event()
@@ -92,7 +99,7 @@ class Process:
     def kill(self) -> None:
         """SIGKILL, and wait for the end of it."""
         if self._child.poll() is None:
-            self._child.kill()
+            self.signal(signal.SIGKILL)
         self.wait()
 
     def stop(self, seconds: float = 15) -> int:
@@ -104,7 +111,7 @@ class Process:
 
 @contextmanager
 def running(
-    *arguments: str, cwd: Path, environ: Mapping[str, str] | None = None, program: Sequence[str] = PROGRAM
+    *arguments: str, cwd: Path, environ: Mapping[str, str] | None = None, program: Sequence[str] = ()
 ) -> Iterator[Process]:
     """A command until the end of the block, however that comes."""
     process = Process(*arguments, cwd=cwd, environ=environ, program=program)
@@ -116,9 +123,9 @@ def running(
 
 @contextmanager
 def relay(
-    cwd: Path, *arguments: str, environ: Mapping[str, str] | None = None, program: Sequence[str] = PROGRAM
+    cwd: Path, *arguments: str, environ: Mapping[str, str] | None = None, program: Sequence[str] = ()
 ) -> Iterator[Process]:
-    """`image-relay serve` on a port of its own choosing; `program` is what Python is told to run."""
+    """`image-relay serve` on a port of its own choosing."""
     with running("serve", "--port", "0", *arguments, cwd=cwd, environ=environ, program=program) as process:
         yield process.listening()
 
