@@ -26,7 +26,7 @@ def block(language: str) -> str:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The project with the page's provider in it."""
-    left_out = shutil.ignore_patterns("__pycache__")
+    left_out = shutil.ignore_patterns("node_modules")
     for name in ("service", "tests"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=left_out)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
@@ -42,7 +42,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def run(copy: Path, *arguments: str) -> str:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST_"))}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTEST_"))}
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=copy,
