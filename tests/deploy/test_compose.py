@@ -137,7 +137,7 @@ def test_an_image_with_other_contents_has_another_name(alone: dict[str, Any], la
 
 
 def test_the_commands_name_what_is_there(alone: dict[str, Any], laid_over: dict[str, Any]) -> None:
-    """No engine runs them here; `make image-test` runs the page's other commands."""
+    """`make image-test` runs them."""
     page = (ROOT / "deploy" / "CONTAINER.md").read_text()
     blocks = re.findall(r"<!-- tested: compose -->\n```sh\n(.*?)```", page, re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith("docker compose ")]

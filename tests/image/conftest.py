@@ -7,7 +7,7 @@ from image.podman import FOLDER, ROOT, build, run
 
 from service import __version__
 
-if not (FOLDER / "base.tar").exists():
+if not all((FOLDER / name).exists() for name in ("base.tar", "docker-compose")):
     pytest.skip("`make image-test` makes what these need", allow_module_level=True)
 
 
