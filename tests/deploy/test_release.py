@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import platform
+import sys
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from deploy.debian.build import missing
 from deploy.release import problems, publish
 
 DATED = "## [1.2.0] - 2026-11-28\n"
@@ -40,3 +43,15 @@ def test_what_differs_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert not publish(lambda folder: Path(folder, "made").write_text(str(next(numbers))), tmp_path / "dist")
     assert list((tmp_path / "dist").iterdir()) == []
     assert "two builds differ" in capsys.readouterr().err
+
+
+def test_a_machine_that_cannot_build_the_package_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "version_info", (3, 11, 0))
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    assert "nfpm is not in the PATH" in (missing() or "")
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    assert "x86_64 or aarch64" in (missing() or "")
+    monkeypatch.setattr(sys, "version_info", (3, 13, 0))
+    assert "Python is 3.11" in (missing() or "")
