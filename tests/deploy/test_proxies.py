@@ -345,11 +345,13 @@ def test_what_caddy_writes_of_errors_has_no_url(tmp_path: Path, monkeypatch: pyt
 @needs["nginx"]
 def test_a_flood_is_held_back(before_nothing: Callable[[str], Site]) -> None:
     with before_nothing("nginx").client() as http:
-        answers = [http.post("/hooks/cms", extensions=SNI) for _ in range(300)]
-    refused = [answer for answer in answers if answer.status_code == 429]
-    assert all(answer.status_code == 503 for answer in answers[:200])
-    assert refused
-    assert all((one.headers["retry-after"], one.json()["error"]["code"]) == ("1", "busy") for one in refused)
+        answers = [http.post("/hooks/cms", extensions=SNI) for _ in range(200)]
+        assert all(answer.status_code == 503 for answer in answers)
+        for _ in range(3000):  # the slower the machine, the more are let through in the meantime
+            if (answer := http.post("/hooks/cms", extensions=SNI)).status_code == 429:
+                break
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+    assert answer.json()["error"]["code"] == "busy"
 
 
 @needs["nginx"]
