@@ -140,11 +140,11 @@ def test_the_relay_alone(operator: Operator) -> None:
     given = document["HostConfig"]
     assert given["ReadonlyRootfs"]
     assert given["SecurityOpt"] == ["no-new-privileges"]
-    assert not document["EffectiveCaps"]
     assert (given["Memory"], given["PidsLimit"]) == (256 * 1024 * 1024, 128)
     assert {bound["HostIp"] for ports in given["PortBindings"].values() for bound in ports} == {"127.0.0.1"}
     assert document["Config"]["StopTimeout"] == 15
-    assert re.findall(r"(?m)^CapEff:\t(0+)$", podman("exec", f"{PROJECT}-relay-1", "cat", "/proc/1/status"))
+    # A user who is not root has none in effect anyway; dropped are those that could be had.
+    assert re.search(r"(?m)^CapBnd:\t0+$", podman("exec", f"{PROJECT}-relay-1", "cat", "/proc/1/status"))
 
     # Killed, it is started again; stopped, it stays down, and what it was told is on the volume.
     os.kill(document["State"]["Pid"], signal.SIGKILL)
@@ -171,6 +171,7 @@ def test_the_same_relay_on_postgresql(operator: Operator, tmp_path_factory: pyte
     operator.says(stop)
     operator.says(start_the_database)
     # It waits for the database: what has just been started is still making its files.
+    # Its exit code is lost between compose and podman; that it copied is seen below.
     operator.says(copy)
     # Whoever is in the relay's network stands in the way of a new relay.
     podman("rm", "--force", "--time=0", f"{PROJECT}-vercel-1")
