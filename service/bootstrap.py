@@ -30,6 +30,7 @@ from service.observability.health import Health
 from service.observability.metrics import exposition
 from service.observability.tally import SharedTally, Tally
 from service.observability.tracing import telemetry
+from service.outgoing import get_ready
 from service.resolve.client import LookupClient
 from service.settings.advice import UNVERIFIED
 from service.settings.loader import Loaded
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from service.observability.traces import Telemetry
 
 _LEASE_SECONDS = 10.0  # how long a lane is leased beyond the longest call
+_READY_AFTER = 0.5  # seconds
 _SHARE_EVERY = 1.0  # seconds between looks whether there are new counts for the other workers
 _PRUNE_EVERY = 60.0  # seconds between looks for what is past its retention
 _PRUNE_PAUSE = 0.2  # seconds between two steps, so that webhooks get in between
@@ -91,6 +93,9 @@ async def relay(
     async with AsyncExitStack() as stack:
         engine = await open_store(settings.store)
         stack.push_async_callback(engine.close)
+        # The signed times of senders are held against it too: it is as right as this machine's own, or more so, and a
+        # request is then verified or refused alike by every process.
+        clock = engine.clock(clock)
         tally = Tally(settings.sources, settings.projects)
         engine.measure(tally.committed)
         shared = SharedTally(tally, tallies)
@@ -114,7 +119,7 @@ async def relay(
         network = await stack.enter_async_context(Network.open())
         metrics = _metrics(parts, assets, shared, commit)
         app = _app(parts, role, dispatcher, keeper=keeper, network=network, metrics=metrics)
-        works = [keeper.run()]
+        works = [keeper.run(), _get_ready()]
         if tallies is not None:
             works.append(_share(shared))
         if role is not Role.INGEST:
@@ -222,6 +227,12 @@ def _app(
             takes_in=role is not Role.DISPATCH,
         )
     )
+
+
+async def _get_ready() -> None:
+    """For the first call to Vercel, once the start is over."""
+    await asyncio.sleep(_READY_AFTER)
+    await get_ready()
 
 
 async def _share(shared: SharedTally) -> None:

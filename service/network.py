@@ -18,6 +18,7 @@ import httpx
 
 from service import __version__
 from service.domain.errors import KeyUnavailable
+from service.outgoing import Outgoing
 
 KEY_BYTES = 64 * 1024
 """A certificate has two thousand bytes; a key set a few times that."""
@@ -55,7 +56,7 @@ class _Entry:
 class Network:
     """Keys by URL, cached, with one fetch of a URL at a time."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
+    def __init__(self, http: Outgoing) -> None:
         self._http = http
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._flights: dict[str, asyncio.Task[_Entry]] = {}
@@ -65,7 +66,7 @@ class Network:
     @asynccontextmanager
     async def open(cls, transport: httpx.AsyncBaseTransport | None = None) -> AsyncIterator[Self]:
         """A client with its pool; `transport` replaces the network."""
-        async with httpx.AsyncClient(
+        async with Outgoing.open(
             transport=transport,
             follow_redirects=False,
             limits=httpx.Limits(max_connections=8, max_keepalive_connections=0),
@@ -108,10 +109,12 @@ class Network:
     async def confirm(self, url: str) -> None:
         """Visit a URL; raises KeyUnavailable unless it answers 2xx within ten seconds."""
         try:
-            async with asyncio.timeout(_CONFIRM_SECONDS), self._http.stream("GET", url) as response:
-                if response.is_success:
-                    return
-                problem = f"it answered {response.status_code}"
+            async with asyncio.timeout(_CONFIRM_SECONDS):
+                client = await self._http.client()
+                async with client.stream("GET", url) as response:
+                    if response.is_success:
+                        return
+                    problem = f"it answered {response.status_code}"
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             problem = _words(error)
         raise KeyUnavailable(f"the subscription could not be confirmed at {_place(url)}: {problem}")
@@ -154,7 +157,8 @@ class Network:
     async def _read(self, url: str) -> bytes:
         body = b""
         headers = _FOR_EMULATORS if url.startswith("http://") else {}
-        async with self._http.stream("GET", url, headers=headers) as response:
+        client = await self._http.client()
+        async with client.stream("GET", url, headers=headers) as response:
             if response.status_code != 200:
                 raise KeyUnavailable(f"it answered {response.status_code}")
             async for piece in response.aiter_raw():

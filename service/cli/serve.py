@@ -58,6 +58,7 @@ def command(
     **more: str | None,
 ) -> None:
     """Take in webhooks and purge."""
+    gc.disable()  # until the start is over
     overrides = {
         "server.host": host,
         "server.port": port,
@@ -153,9 +154,9 @@ async def _serve(running: Relay, listener: socket.socket, limits: Limits, *, say
 
 def _settle_garbage() -> None:
     """What the start has made stays: looking through it again and again would take a sixth of the time under load."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+    gc.enable()
 
 
 def listen(server: Server) -> socket.socket:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 Clock = Callable[[], datetime]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 def system_clock() -> datetime:
@@ -18,7 +17,7 @@ def system_clock() -> datetime:
 
 def to_ms(moment: datetime) -> int:
     """Milliseconds since the epoch."""
-    return round((moment - EPOCH) / _MILLISECOND)
+    return round(moment.timestamp() * 1000)
 
 
 def from_ms(milliseconds: int) -> datetime:

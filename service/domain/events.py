@@ -21,10 +21,11 @@ class AssetKind(StrEnum):
     RESTORED = "restored"
     UNKNOWN = "unknown"
 
-    @property
-    def gone(self) -> bool:
-        """Whether the origin no longer serves the asset."""
-        return self in (AssetKind.DELETED, AssetKind.UNPUBLISHED)
+    gone: bool
+    """Whether the origin no longer serves the asset."""
+
+    def __init__(self, value: str) -> None:
+        self.gone = value in ("deleted", "unpublished")
 
 
 class AssetEvent(Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from service import __version__
 from service.domain.clock import Clock
 from service.domain.lookups import Fetched
 from service.domain.secret import Secret
+from service.outgoing import Outgoing
 from service.vercel.wire import retry_after
 
 ANSWER_BYTES = 1024 * 1024
@@ -25,7 +26,7 @@ _CONNECTIONS = 8
 class LookupClient:
     """Asks; whatever happens on the way is a `Fetched`, not an exception."""
 
-    def __init__(self, http: httpx.AsyncClient, clock: Clock, seconds: float) -> None:
+    def __init__(self, http: Outgoing, clock: Clock, seconds: float) -> None:
         self._http = http
         self._clock = clock
         self._seconds = seconds
@@ -36,7 +37,7 @@ class LookupClient:
         cls, clock: Clock, *, seconds: float = SECONDS, transport: httpx.AsyncBaseTransport | None = None
     ) -> AsyncIterator[Self]:
         """A client with its pool; `transport` replaces the network."""
-        async with httpx.AsyncClient(
+        async with Outgoing.open(
             transport=transport,
             follow_redirects=False,
             timeout=seconds,
@@ -50,8 +51,10 @@ class LookupClient:
         """One GET of at most five seconds and one mebibyte."""
         sent = {name: value.reveal() for name, value in headers.items()}
         try:
-            async with asyncio.timeout(self._seconds), self._http.stream("GET", url, headers=sent) as response:
-                return await self._read(response)
+            async with asyncio.timeout(self._seconds):
+                client = await self._http.client()
+                async with client.stream("GET", url, headers=sent) as response:
+                    return await self._read(response)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             # The kind alone: an error's own text may hold the address, and that a secret.
             name = "".join(f" {char.lower()}" if char.isupper() else char for char in type(error).__name__).strip()

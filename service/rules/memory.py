@@ -11,6 +11,8 @@ from service.domain.events import AssetEvent, AssetKind
 from service.domain.memory import AssetMemory
 from service.rules.limits import sendable_text
 
+_NOTHING = AssetMemory()
+
 
 def with_memory(event: AssetEvent, memory: AssetMemory | None) -> AssetEvent:
     """The event with the remembered URLs among its earlier ones; an `updated` that changed the image is `replaced`."""
@@ -28,7 +30,7 @@ def next_memory(event: AssetEvent, memory: AssetMemory | None, limit: int) -> As
     An event older than what is remembered adds its URLs to the earlier ones and changes nothing else: a late `updated`
     neither brings an old URL back nor revives what was deleted after it.
     """
-    known = AssetMemory() if memory is None else memory
+    known = _NOTHING if memory is None else memory
     if known.is_newer_than(event):
         earlier = _without(known.urls, (*event.urls, *event.earlier_urls, *known.earlier_urls))
         return replace(known, earlier_urls=earlier[:limit])
@@ -63,4 +65,4 @@ def _differs(event: AssetEvent, memory: AssetMemory) -> bool:
 
 def _without(current: tuple[str, ...], urls: Iterable[str]) -> tuple[str, ...]:
     """`urls` in order, each once, none of `current`; what could never be sent to Vercel is not worth remembering."""
-    return tuple(url for url in dict.fromkeys(urls) if url not in current and sendable_text(url))
+    return tuple([url for url in dict.fromkeys(urls) if url not in current and sendable_text(url)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from service.domain.clock import Clock
 from service.store.statements import Statements
 
 T = TypeVar("T")
@@ -86,6 +87,10 @@ class Engine(Protocol):
 
     def lanes(self, worker: str, seconds: float, /) -> Lanes:
         """Who sends for which project. `worker` names this process; where lanes are leased, they are for `seconds`."""
+        ...
+
+    def clock(self, own: Clock, /) -> Clock:
+        """What all processes on this database go by, whatever their machines' clocks say; `own` is this machine's."""
         ...
 
     def listen(self, heard: Callable[[str], None], /) -> None:

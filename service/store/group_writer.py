@@ -120,8 +120,7 @@ class GroupWriter:
         self._thread.start()
 
     def write(self, job: Callable[[Tx], T]) -> asyncio.Future[T]:
-        """Run a job in a transaction that it may share with others; done once that is on disk. Raises StoreUnavailable
-        where too many wait."""
+        """Run a job in a transaction that it may share with others; done once that is on disk."""
         return self._entered(_Job(None, job, self._loop.create_future()))
 
     def write_joined(self, join: Callable[[Tx, Sequence[I]], Sequence[T]], item: I) -> asyncio.Future[T]:
@@ -131,7 +130,8 @@ class GroupWriter:
 
     def _entered(self, entry: _Job[T]) -> asyncio.Future[T]:
         if self.stats.waiting >= WAITING:
-            raise StoreUnavailable("too much is waiting for the disk")
+            entry.future.set_exception(StoreUnavailable("too much is waiting for the disk"))
+            return entry.future
         self.stats.waiting += 1
         if not self._gathered:
             # After all that is ready to run now: the thread is woken once, and commits once, for what that brings.

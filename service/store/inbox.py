@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -232,8 +231,7 @@ def _add_lookups(tx: Tx, new: NewReceipt, planned: Sequence[PlannedEvent]) -> No
             add_lookup(tx, new, position, outcome.lookup)
 
 
-@dataclass(frozen=True, slots=True)
-class Led:
+class Led(Struct, frozen=True):
     """What a receipt's events have led to: heard of at `heard_at`, planned `now`."""
 
     source: str

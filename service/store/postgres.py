@@ -6,6 +6,7 @@ may stand between in transaction mode: https://www.pgbouncer.org/features.html
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 from time import monotonic
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 import psycopg
@@ -22,10 +23,12 @@ from psycopg.abc import Buffer, PQGen
 from psycopg.rows import RowMaker
 from psycopg.types.string import StrDumper
 
+from service.domain.clock import Clock
 from service.domain.errors import StoreUnavailable
 from service.store.engine import Tx
 from service.store.lanes import LeasedLanes
 from service.store.migrate import outdated
+from service.store.postgres_clock import DatabaseClock
 from service.store.postgres_schema import missing_migrations, upgrade_postgres
 from service.store.postgres_wakes import Listener, notify
 from service.store.statements import Statements, for_psycopg, load_statements
@@ -217,6 +220,8 @@ class PostgresEngine(ThreadedEngine):
         self._reader = threading.local()
         self._reading: set[psycopg.Connection[Row]] = set()
         self._listener: Listener | None = None
+        self._clock = DatabaseClock()
+        self._following: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, url: str, *, upgrade: bool = True) -> PostgresEngine:
@@ -226,6 +231,18 @@ class PostgresEngine(ThreadedEngine):
         """
         return await cls(url).opened(upgrade=upgrade)
 
+    async def opened(self, *, upgrade: bool) -> Self:
+        """This engine, once its database is open; raises StoreUnavailable."""
+        await super().opened(upgrade=upgrade)
+        self._following = asyncio.create_task(self._clock.follow(self.read))
+        return self
+
+    async def close(self) -> None:
+        """Finish what waits, then let go of the database."""
+        if self._following is not None:
+            self._following.cancel()
+        await super().close()
+
     def _prepare(self, upgrade: bool) -> None:
         try:
             self.applied = self._database.prepare(upgrade=upgrade)
@@ -234,6 +251,7 @@ class PostgresEngine(ThreadedEngine):
                 f"cannot open the store at {self._server.shown}: {_told(error)}; check that the server runs, that "
                 "the database exists, and that its user may create tables in it"
             ) from None
+        self._read(self._clock.look)  # before anything asks what time it is
 
     def _read(self, job: Callable[[Tx], T]) -> T:
         try:
@@ -267,6 +285,10 @@ class PostgresEngine(ThreadedEngine):
             self._reading.discard(connection)
             with suppress(psycopg.Error):
                 connection.close()
+
+    def clock(self, own: Clock, /) -> Clock:
+        """The database's clock."""
+        return self._clock.corrected(own)
 
     def listen(self, heard: Callable[[str], None], /) -> None:
         """Hear of what other processes take in; for the loop's own life."""

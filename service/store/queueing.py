@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from service.domain.clock import to_ms
@@ -19,8 +19,7 @@ Place = tuple[str, str]
 """Project and source image."""
 
 
-@dataclass(slots=True, eq=False)
-class _Asked:
+class _Asked(Struct, eq=False):
     """What some planned purges of one image come to, which follow each other and differ in no more than their time;
     times in milliseconds. `id` becomes the id of the purge that stands for them."""
 

@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
+from service.domain.clock import Clock
 from service.domain.errors import StoreUnavailable
 from service.store.engine import Tx
 from service.store.lanes import LockedLanes
@@ -140,6 +141,10 @@ class SqliteEngine(ThreadedEngine):
             self._reader.connection = None
             self._reading.discard(connection)
             connection.close()
+
+    def clock(self, own: Clock, /) -> Clock:
+        """The machine's own clock: there is no other machine."""
+        return own
 
     def listen(self, _heard: Callable[[str], None], /) -> None:
         """Nothing tells one process of another's commits: a look every second finds them."""

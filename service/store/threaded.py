@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from service.domain.errors import StoreUnavailable
 from service.store.engine import Tx
@@ -54,21 +54,22 @@ class ThreadedEngine(ABC):
 
     def write(self, job: Callable[[Tx], T]) -> Awaitable[T]:
         """Run a job in a transaction that it may share with others, and return once that is on disk."""
-        if self._closed:
-            raise _closed()
-        return self._writer.write(job)
+        return self._failed() if self._closed else self._writer.write(job)
 
     def write_joined(self, join: Callable[[Tx, Sequence[I]], Sequence[T]], item: I) -> Awaitable[T]:
         """As `write`, together with the other items for the same `join`."""
-        if self._closed:
-            raise _closed()
-        return self._writer.write_joined(join, item)
+        return self._failed() if self._closed else self._writer.write_joined(join, item)
 
     async def read(self, job: Callable[[Tx], T]) -> T:
         """Run a reading job on what is committed."""
         if self._closed:
             raise _closed()
         return await self._loop.run_in_executor(self._readers, self._read, job)
+
+    def _failed(self) -> asyncio.Future[Any]:
+        failed = self._loop.create_future()
+        failed.set_exception(_closed())
+        return failed
 
     async def close(self) -> None:
         """Finish what waits, then let go of the database."""

@@ -15,6 +15,7 @@ from service import __version__
 from service.domain.clock import Clock
 from service.domain.outcomes import Outcome
 from service.domain.secret import Secret
+from service.outgoing import Outgoing
 from service.vercel.wire import WireRequest, network_failure, read_reply, token_problem, unusable_credential
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -30,7 +31,7 @@ _MIN_SCRUBBED = 8
 class VercelClient:
     """Sends wire requests and reads the answers; every trouble on the way is an `Outcome`, not an exception."""
 
-    def __init__(self, *, http: httpx.AsyncClient, total_seconds: float) -> None:
+    def __init__(self, *, http: Outgoing, total_seconds: float) -> None:
         self._http = http
         self._total_seconds = total_seconds
 
@@ -50,7 +51,7 @@ class VercelClient:
         limits = httpx.Limits(
             max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEP_ALIVE_SECONDS
         )
-        async with httpx.AsyncClient(
+        async with Outgoing.open(
             transport=transport,
             http1=True,
             http2=False,
@@ -84,7 +85,8 @@ class VercelClient:
         headers = {"authorization": f"Bearer {token.reveal()}", "accept-encoding": "identity"}
         if request.body:
             headers["content-type"] = "application/json"
-        async with self._http.stream(request.method, request.url, headers=headers, content=request.body) as response:
+        client = await self._http.client()
+        async with client.stream(request.method, request.url, headers=headers, content=request.body) as response:
             answer.status = response.status_code
             answer.headers = {name.lower(): value for name, value in response.headers.items()}
             # Raw, so that an answer compressed against our wish costs no memory.

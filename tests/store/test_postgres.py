@@ -191,7 +191,7 @@ async def test_a_process_hears_what_another_took_in_that_is_due_at_once(engine: 
 
 async def test_after_the_end_nothing_is_taken(url: str) -> None:
     engine = await PostgresEngine.open(url)
-    writing = asyncio.create_task(engine.write(note("last")))
+    writing = asyncio.ensure_future(engine.write(note("last")))
     await asyncio.sleep(0)
     await engine.close()
     await engine.close()

@@ -69,9 +69,9 @@ def held(path: Path) -> Iterator[None]:
 async def together(engine: SqliteEngine, *jobs: Callable[[Tx], Any]) -> list[Any]:
     """The results or errors of jobs that waited together."""
     gate = Gate()
-    first = asyncio.create_task(engine.write(gate))
+    first = asyncio.ensure_future(engine.write(gate))
     await asyncio.to_thread(gate.reached.wait, 10)
-    tasks = [asyncio.create_task(engine.write(job)) for job in jobs]
+    tasks = [asyncio.ensure_future(engine.write(job)) for job in jobs]
     await asyncio.sleep(0)
     gate.opened.set()
     await first
@@ -204,9 +204,9 @@ async def test_a_connection_that_is_beyond_help_is_replaced(engine: SqliteEngine
 
 async def test_a_request_that_went_away_is_stored_nevertheless(engine: SqliteEngine) -> None:
     gate = Gate()
-    first = asyncio.create_task(engine.write(gate))
+    first = asyncio.ensure_future(engine.write(gate))
     await asyncio.to_thread(gate.reached.wait, 10)
-    gone = asyncio.create_task(engine.write(note("gone")))
+    gone = asyncio.ensure_future(engine.write(note("gone")))
     await asyncio.sleep(0)
     gone.cancel()
     gate.opened.set()
@@ -387,7 +387,7 @@ async def test_a_lock_held_for_too_long_fails_all_who_wait_at_once_and_heals(
 
 async def test_a_lock_held_for_a_moment_is_waited_for(engine: SqliteEngine, path: Path) -> None:
     with held(path):
-        writing = asyncio.create_task(engine.write(note("n")))
+        writing = asyncio.ensure_future(engine.write(note("n")))
         done, _ = await asyncio.wait({writing}, timeout=0.1)
         assert not done
     assert await writing == 1
@@ -467,8 +467,8 @@ async def test_the_first_switch_to_wal_waits_for_its_lock(path: Path, monkeypatc
 
 async def test_closing_finishes_what_waits_and_takes_no_more(engine: SqliteEngine, path: Path) -> None:
     gate = Gate()
-    first = asyncio.create_task(engine.write(gate))
-    waits = [asyncio.create_task(engine.write(note(f"n{number}"))) for number in range(300)]
+    first = asyncio.ensure_future(engine.write(gate))
+    waits = [asyncio.ensure_future(engine.write(note(f"n{number}"))) for number in range(300)]
     await asyncio.to_thread(gate.reached.wait, 10)
     closing = asyncio.create_task(engine.close())
     await asyncio.sleep(0)
@@ -485,7 +485,7 @@ async def test_closing_finishes_what_waits_and_takes_no_more(engine: SqliteEngin
 async def test_closing_while_the_database_is_locked_is_quick(engine: SqliteEngine, path: Path) -> None:
     await engine.write(lambda tx: tx.connection.execute("PRAGMA busy_timeout=50"))
     with held(path):
-        waits = [asyncio.create_task(engine.write(note(f"n{number}"))) for number in range(1000)]
+        waits = [asyncio.ensure_future(engine.write(note(f"n{number}"))) for number in range(1000)]
         await asyncio.sleep(0)
         async with asyncio.timeout(12):
             await engine.close()

@@ -14,6 +14,7 @@ from service import __version__
 from service.domain.outcomes import Outcome, OutcomeKind
 from service.domain.purges import Action
 from service.domain.secret import Secret
+from service.outgoing import Outgoing
 from service.testing.fake_answers import Answer
 from service.testing.fake_vercel import FakeVercel, create_fake_vercel
 from service.vercel.client import MAX_ANSWER_BYTES, VercelClient
@@ -203,10 +204,10 @@ async def test_the_whole_call_has_a_limit_too() -> None:
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
 
-    async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as http:
+    async with Outgoing.open(transport=httpx.MockTransport(handler)) as http:
         silent = await VercelClient(http=http, total_seconds=0.05).send(purge(), Secret(TOKEN), fixed)
     transport = httpx.MockTransport(lambda _: httpx.Response(503, content=drip()))
-    async with httpx.AsyncClient(transport=transport) as http:
+    async with Outgoing.open(transport=transport) as http:
         dripping = await VercelClient(http=http, total_seconds=0.05).send(purge(), Secret(TOKEN), fixed)
     assert (silent.status, silent.reason) == (None, "timeout: the call took too long in all")
     assert (dripping.kind, dripping.status) == (OutcomeKind.TRANSIENT, 503)

@@ -19,7 +19,13 @@ WHERE id IN (
 RETURNING id, project, action, src_image, deadline, state, due_at, created_at, failing_since, finished_at, attempts, events,
           last_error, superseded_by;
 
--- Leases. The database's clock alone counts: the processes' own may differ.
+-- The database's clock. It alone counts: the processes' own may differ.
+
+-- name: database_time
+-- In seconds, and of this very moment: now() would be when the transaction began.
+SELECT CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION);
+
+-- Leases.
 
 -- name: join_workers
 INSERT INTO lanes (project, worker, until)
