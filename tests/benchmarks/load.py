@@ -22,11 +22,16 @@ _SCRIPT = Path(__file__).with_name("replay.lua")
 class Measured:
     """What wrk says of one run; latencies in milliseconds."""
 
-    rate: float
+    count: int
+    seconds: float
     p50: float
     p99: float
     failed: int
     again: int  # requests sent a second time, because the file had too few
+
+    @property
+    def rate(self) -> float:
+        return self.count / self.seconds
 
 
 def url_of(name: str) -> str:
@@ -51,9 +56,11 @@ def write_requests(path: Path, count: int, prefix: str) -> Path:
     return path
 
 
-def wrk(program: str, address: str, requests: Path, seconds: float, *, pause: float = 0) -> Measured:
+def wrk(
+    program: str, address: str, requests: Path, seconds: float, *, pause: float = 0, connections: int = CONNECTIONS
+) -> Measured:
     """One thread of wrk; with `pause` (mean milliseconds) every connection waits between its requests."""
-    command = [program, "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", str(_SCRIPT), address]
+    command = [program, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(_SCRIPT), address]
     said = subprocess.run(
         [*command, "--", str(requests), f"{pause:.3f}"],
         check=True,
@@ -68,7 +75,7 @@ def parsed(said: str) -> Measured:
     """The line that replay.lua ends with."""
     line = next(line for line in said.splitlines() if line.startswith("result "))
     count, duration, p50, p99, failed, again = (int(word) for word in line.split()[1:])
-    return Measured(count / (duration / 1e6), p50 / 1000, p99 / 1000, failed, again)
+    return Measured(count, duration / 1e6, p50 / 1000, p99 / 1000, failed, again)
 
 
 class _Connection(asyncio.Protocol):

@@ -64,7 +64,7 @@ def test_wrk_s_script_finds_each_request(tmp_path: Path) -> None:
 
 def test_wrk_s_last_line_is_read() -> None:
     said = "Running 1s test\nresult 3000 2000000 1500 4000 0 7\n"
-    assert load.parsed(said) == load.Measured(rate=1500, p50=1.5, p99=4, failed=0, again=7)
+    assert load.parsed(said) == load.Measured(count=3000, seconds=2, p50=1.5, p99=4, failed=0, again=7)
 
 
 def test_the_table_is_written_between_the_markers(tmp_path: Path) -> None:
