@@ -347,8 +347,10 @@ def test_a_flood_is_held_back(before_nothing: Callable[[str], Site]) -> None:
     with before_nothing("nginx").client() as http:
         answers = [http.post("/hooks/cms", extensions=SNI) for _ in range(200)]
         assert all(answer.status_code == 503 for answer in answers)
+        answer = answers[0]
         for _ in range(3000):  # the slower the machine, the more are let through in the meantime
-            if (answer := http.post("/hooks/cms", extensions=SNI)).status_code == 429:
+            answer = http.post("/hooks/cms", extensions=SNI)
+            if answer.status_code == 429:
                 break
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
     assert answer.json()["error"]["code"] == "busy"

@@ -298,7 +298,8 @@ async def test_a_rotated_key_set_is_fetched_once_more_a_minute_at_most() -> None
     async def judged(network: Network, pipeline: Pipeline, seconds: float, key_id: str) -> str:
         request = bearing(token(claims(seconds), headers={"kid": key_id}))
         try:
-            return (await verified(pipeline, request, NOW + timedelta(seconds=seconds), network)).scheme
+            urls = pipeline.provider.key_urls(request)
+            return (await verified(pipeline, request, NOW + timedelta(seconds=seconds), network, urls)).scheme
         except Refused as error:
             return error.reason
 
