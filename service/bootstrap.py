@@ -232,7 +232,10 @@ def _app(
 async def _get_ready() -> None:
     """For the first call to Vercel, once the start is over."""
     await asyncio.sleep(_READY_AFTER)
-    await get_ready()
+    try:
+        await get_ready()
+    except OSError as error:  # which every call will meet again, and say
+        log.warning("certificates.unreadable", reason=str(error))
 
 
 async def _share(shared: SharedTally) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from support.told import logged
 
 from service import bootstrap
 from service.domain.errors import StoreUnavailable
@@ -42,3 +43,14 @@ async def test_pruning_goes_on_after_a_failure(failure: Exception, monkeypatch: 
     finally:
         await bootstrap._end(task)
     assert task.cancelled()
+
+
+async def test_certificates_that_cannot_be_read_are_told_and_end_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unready() -> None:
+        raise FileNotFoundError("no such file")
+
+    monkeypatch.setattr(bootstrap, "_READY_AFTER", 0)
+    monkeypatch.setattr(bootstrap, "get_ready", unready)
+    with logged() as lines:
+        await bootstrap._get_ready()
+    assert [(line["event"], line["reason"]) for line in lines] == [("certificates.unreadable", "no such file")]

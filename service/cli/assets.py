@@ -76,10 +76,10 @@ def import_(*, source: str, file: str, config: Path | None) -> None:
 
     async def work(settings: Settings, engine: Engine) -> tuple[int, int]:
         name = source_named(settings, source)
-        assets, total, new = Assets(engine), 0, 0
+        assets, clock, total, new = Assets(engine), engine.clock(system_clock), 0, 0
         with click.open_file(file, "rb") as opened:
             for batch in _batches(read_assets(opened, file)):
-                new += await assets.learn(name, batch, system_clock(), settings.limits.urls_per_asset)
+                new += await assets.learn(name, batch, clock(), settings.limits.urls_per_asset)
                 total += len(batch)
         return total, new
 

@@ -102,7 +102,10 @@ async def _of_store(settings: Settings, engine: Engine) -> AsyncIterator[Finding
         if free < _LITTLE_ROOM:
             yield Finding("warning", "store", f"{free // 1024**2} MB are free on its disk", "make room")
     yield await _of_vault(settings, engine)
-    now = system_clock()
+    now = engine.clock(system_clock)()
+    if abs(ahead := (system_clock() - now).total_seconds()) >= 1:
+        found = f"this machine's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the database's"
+        yield Finding("warning", "clock", found, "let NTP set both; the relay goes by the database's meanwhile")
     for hold in (await Board(engine).holds()).values():
         remedy = f"mend that, then `image-relay resume {hold.project}`; nothing is lost meanwhile"
         yield Finding("problem", f"project {hold.project}", f"on hold: {hold.reason}", remedy)

@@ -34,7 +34,7 @@ def hold(*, project: str | None, reason: str, config: Path | None, as_json: bool
 
     async def work(settings: Settings, engine: Engine) -> Hold:
         project_named(settings, name)
-        now = system_clock()
+        now = engine.clock(system_clock)()
         wanted = Hold(project=name, kind=HoldKind.MANUAL, reason=reason, credential="", since=now, probe_at=now)
         await Board(engine).hold(wanted)
         return wanted

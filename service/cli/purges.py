@@ -130,7 +130,7 @@ def retry(*, purge_ids: Sequence[str], dead: bool, project: str | None, config: 
         raise click.UsageError("give purges' ids, or --dead and perhaps --project")
 
     async def work(engine: Engine) -> int:
-        purges, now = Purges(engine), system_clock()
+        purges, now = Purges(engine), engine.clock(system_clock)()
         if purge_ids:
             for purge_id in purge_ids:
                 await purges.retry(purge_id, now)
@@ -151,7 +151,7 @@ def drop(*, purge_ids: Sequence[str], config: Path | None) -> None:
 
     async def work(engine: Engine) -> None:
         for purge_id in purge_ids:
-            await Purges(engine).drop(purge_id, system_clock())
+            await Purges(engine).drop(purge_id, engine.clock(system_clock)())
 
     in_store(config, lambda _, engine: work(engine))
     click.echo(f"{counted(len(purge_ids), 'purge')} dropped")

@@ -14,7 +14,7 @@ from service.cli.documents import lookup_document, purge_document, receipt_docum
 from service.cli.output import counted, json_option, moment, plain, print_fields, print_json, print_table
 from service.cli.store import all_ids, hint_at_more, in_store, opened
 from service.cli.trace import print_event
-from service.domain.clock import system_clock
+from service.domain.clock import Clock, system_clock
 from service.domain.errors import CommandFailed, RelayError, StoreUnavailable
 from service.domain.lookups import Lookup
 from service.domain.purges import Purge, ReceiptStatus
@@ -172,19 +172,19 @@ async def _replay_all(
     """Each receipt's end; raises StoreUnavailable, which would be the end of every other one too."""
     pipelines = build_pipelines(loaded.settings, table_reader(loaded.folder))
     async with opened(loaded.settings) as engine, Network.open() as network:
-        inbox = Inbox(engine)
+        inbox, clock = Inbox(engine), engine.clock(system_clock)
         ids = receipt_ids or await all_ids(inbox.list, status=status, source=source)
-        return [(one, await _replayed(one, inbox, pipelines, network)) for one in ids]
+        return [(one, await _replayed(one, inbox, pipelines, network, clock)) for one in ids]
 
 
 async def _replayed(
-    receipt_id: str, inbox: Inbox, pipelines: dict[str, Pipeline], network: Network
+    receipt_id: str, inbox: Inbox, pipelines: dict[str, Pipeline], network: Network, clock: Clock
 ) -> Stored | RelayError:
     try:
         receipt, _ = await _found(inbox, receipt_id)
         if receipt.source not in pipelines:
             raise CommandFailed(f"its source {receipt.source!r} is no longer in the configuration")
-        return await replay(receipt, pipelines[receipt.source], inbox, system_clock(), network)
+        return await replay(receipt, pipelines[receipt.source], inbox, clock(), network)
     except StoreUnavailable:
         raise
     except RelayError as error:

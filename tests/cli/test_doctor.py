@@ -13,7 +13,7 @@ from support.commands import CONFIG, NOW, OTHER_KEY, VAULT_KEY, Relay
 from support.loopback import serve
 
 from service.cli import doctor
-from service.domain.clock import system_clock
+from service.domain.clock import Clock, system_clock
 from service.domain.errors import Refused
 from service.domain.holds import Hold, HoldKind
 from service.domain.lookups import LookupSettlement, LookupState
@@ -22,6 +22,7 @@ from service.store.board import Board
 from service.store.engine import Engine
 from service.store.inbox import Inbox
 from service.store.lookups import Lookups
+from service.store.sqlite import SqliteEngine
 from service.testing.fake_vercel import FakeVercel, create_fake_vercel
 
 ID_ALONE = """\
@@ -96,6 +97,19 @@ def test_little_room(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = type(shutil.disk_usage("/"))(100, 90, 10 * 1024**2)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     assert "warning: 10 MB are free on its disk" in of(findings(relay, "--offline", code=0), "store")
+
+
+@pytest.mark.parametrize(("ahead", "told"), [(600, "600 s ahead of"), (-600, "600 s behind"), (0.5, "")])
+def test_a_clock_that_the_database_does_not_share(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch, ahead: float, told: str
+) -> None:
+    def clock(_: SqliteEngine, own: Clock, /) -> Clock:
+        return lambda: own() - timedelta(seconds=ahead)
+
+    monkeypatch.setattr(SqliteEngine, "clock", clock)
+    relay.run("db", "upgrade")
+    said = of(findings(relay, "--offline", code=0), "clock")
+    assert said == ([f"warning: this machine's clock is {told} the database's"] if told else [])
 
 
 async def _hold(engine: Engine) -> None:
