@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from service.domain.purges import Purge, PurgeState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(Struct, frozen=True, kw_only=True):
     """One call. `outcome` is an OutcomeKind, or `split` for a refused batch that is tried again in halves."""
 
     call_id: str
@@ -21,8 +21,7 @@ class Attempt:
     duration_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
+class Settlement(Struct, frozen=True, kw_only=True):
     """What becomes of one claimed purge: `done`, `dead`, or `pending` again, due at `due_at`.
 
     `failing_since` is the first failed call in a row, None after anything but a failure that is retried.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+
+from msgspec import Struct
 
 from service.domain.purges import Action
 
@@ -27,8 +28,7 @@ class Batchable(Protocol):
 P = TypeVar("P", bound=Batchable)
 
 
-@dataclass(frozen=True, slots=True)
-class Batch(Generic[P]):
+class Batch(Struct, Generic[P], frozen=True):
     """One call's worth: one to eight purges of one project with one action and one deadline."""
 
     project: str

@@ -16,7 +16,8 @@ RelayError                  every error of ours; `reason` is a stable machine wo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
 class RelayError(Exception):
@@ -65,8 +66,7 @@ class RuleFailed(RelayError):
     reason = "rule_failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One mistake in the configuration. `path` is dotted and `line` counts from 1.
 
     Line 0 and a path: it is not in the file, `path` is the environment variable or flag. Line 0 and no path: the file.

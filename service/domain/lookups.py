@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from msgspec import Struct
+
 from service.domain.events import AssetEvent
+from service.domain.requests import HidesBody
 
 
 class LookupState(StrEnum):
@@ -21,16 +23,14 @@ class LookupState(StrEnum):
     SUPERSEDED = "superseded"
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedLookup:
+class PlannedLookup(Struct, frozen=True):
     """The event as its sender told it, and the address to ask at: without any secret."""
 
     event: AssetEvent
     url: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lookup:
+class Lookup(Struct, frozen=True, kw_only=True):
     """A stored lookup. `changed_at` is when its latest event came: an older answer does not count."""
 
     id: str
@@ -49,8 +49,7 @@ class Lookup:
     superseded_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LookupEnd:
+class LookupEnd(Struct, frozen=True):
     """What the API said: `done` with the asset's URLs, or `missing` and why."""
 
     state: LookupState
@@ -58,8 +57,7 @@ class LookupEnd:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LookupSettlement:
+class LookupSettlement(Struct, frozen=True, kw_only=True):
     """What becomes of a claimed lookup without the API having said anything of the asset: `dead`, or `pending` again at
     `due_at`, perhaps at another address."""
 
@@ -70,8 +68,7 @@ class LookupSettlement:
     url: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failing:
+class Failing(Struct, frozen=True, kw_only=True):
     """How many lookups of a source wait for another try, and why the latest of them does."""
 
     source: str
@@ -79,13 +76,12 @@ class Failing:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
+class Fetched(HidesBody, frozen=True, kw_only=True):
     """What one GET came to: a status, or None where no answer came. `reason` is for a person, without secrets;
     `too_large` says that the body was longer than is read."""
 
     status: int | None
     reason: str
-    body: bytes = field(default=b"", repr=False)
+    body: bytes = b""
     retry_at: datetime | None = None
     too_large: bool = False

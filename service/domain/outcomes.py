@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class OutcomeKind(StrEnum):
@@ -18,8 +19,7 @@ class OutcomeKind(StrEnum):
     TRANSIENT = "transient"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """One call's result.
 
     `reason` is for a person: Vercel's own message or the network's, at most 500 characters, without a token.

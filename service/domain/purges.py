@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -57,8 +56,7 @@ class PlannedPurge(Struct, frozen=True, kw_only=True):
     refusal: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Purge:
+class Purge(Struct, frozen=True, kw_only=True):
     """A stored purge."""
 
     id: str

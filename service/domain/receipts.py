@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -40,8 +39,7 @@ class NewReceipt(HidesBody, frozen=True, kw_only=True):
     traceparent: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(HidesBody, frozen=True, kw_only=True):
     """A stored webhook. `body` is None in listings, and cut short for a refused request that was large."""
 
     id: str
@@ -52,7 +50,7 @@ class Receipt:
     method: str
     path: str
     headers: Mapping[str, str]
-    body: bytes | None = field(repr=False)
+    body: bytes | None
     body_bytes: int
     received_at: datetime
     signed_at: datetime | None

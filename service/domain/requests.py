@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
 
@@ -67,13 +66,12 @@ class RawRequest(HidesBody, frozen=True):
         return {key: value for key, value in self._by_name.items() if key in names}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Greeting:
+class Greeting(HidesBody, frozen=True, kw_only=True):
     """The answer to a request that only asks whether somebody is here; nothing of it is stored."""
 
     reason: str
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     body: bytes = b""
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class TokenScope(StrEnum):
@@ -14,12 +15,14 @@ class TokenScope(StrEnum):
     TEAM = "team"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredToken:
+class StoredToken(Struct, frozen=True, kw_only=True):
     """A token at rest. `fingerprint` tells two tokens apart without giving either away."""
 
     scope: TokenScope
     name: str
-    ciphertext: bytes = field(repr=False)
+    ciphertext: bytes
     fingerprint: str
     updated_at: datetime
+
+    def __repr__(self) -> str:
+        return f"StoredToken({self.scope.value}, {self.name!r}, fingerprint={self.fingerprint!r})"

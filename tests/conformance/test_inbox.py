@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -334,7 +333,7 @@ async def test_a_receipt_removed_in_the_meantime_is_not_replayed(engine: Engine)
     kept = await inbox.get(new.id)
     assert kept is not None
     with pytest.raises(CommandFailed, match="removed"):
-        await inbox.replan(replace(kept, id="rcp_gone"), receipt(), [event(IMAGE)], Rules())
+        await inbox.replan(structs.replace(kept, id="rcp_gone"), receipt(), [event(IMAGE)], Rules())
     assert await pending(engine) == []
 
 

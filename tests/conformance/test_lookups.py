@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -244,7 +243,7 @@ async def test_a_settlement_may_come_twice(engine: Engine) -> None:
     await taken(engine, now=at(1))
     again = LookupSettlement(state=LookupState.PENDING, last_error="503", due_at=at(9), failing_since=at(1))
     await Lookups(engine).settle(lookup, again, at(2))
-    await Lookups(engine).settle(lookup, replace(again, due_at=at(99)), at(3))
+    await Lookups(engine).settle(lookup, structs.replace(again, due_at=at(99)), at(3))
     assert await Lookups(engine).next_due_at("cms") == at(9)
 
 
@@ -365,4 +364,4 @@ async def test_retention_spares_what_waits_and_removes_what_is_over(engine: Engi
 async def found_or(engine: Engine, new: NewReceipt, other: NewReceipt) -> Receipt:
     """A receipt that was read before retention removed it."""
     assert await Inbox(engine).get(new.id) is None
-    return replace(await found(engine, other), id=new.id)
+    return structs.replace(await found(engine, other), id=new.id)

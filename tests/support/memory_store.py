@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from service.domain.attempts import Attempt, Settlement
 from service.domain.clock import Clock
@@ -77,7 +78,7 @@ class MemoryQueue(Trouble):
             due_at=now,
             created_at=now,
         )
-        self._put(replace(purge, **fields))  # type: ignore[arg-type]  # a test names the fields it sets
+        self._put(replace(purge, **fields))
         if action is Action.DELETE and Action.INVALIDATE in waiting:
             self._end(waiting[Action.INVALIDATE], PurgeState.SUPERSEDED, now, superseded_by=purge.id)
         return purge.id
