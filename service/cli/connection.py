@@ -52,7 +52,6 @@ class Connection(HttpProtocol):
     def data_received(self, data: bytes) -> None:
         # Counted until the parser says that a head is complete, or that it was a body's: what it keeps is no more.
         self._head_bytes += len(data)
-        self._quiet_since = None
         super().data_received(data)
         if self._hook is not None:
             self._leave_to_uvicorn()
@@ -64,6 +63,7 @@ class Connection(HttpProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
+        self._quiet_since = None  # an empty line between two requests begins none
 
     def on_headers_complete(self) -> None:
         self._head_bytes = 0
@@ -99,8 +99,9 @@ class Connection(HttpProtocol):
     def on_response_complete(self) -> None:
         if self.pipeline:
             super().on_response_complete()
-        elif not self.transport.is_closing():
-            self.server_state.total_requests += 1
+            return
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
             self.flow.resume_reading()
             self._quiet_since = self.loop.time()
             if self._quiet_timer is None:  # and not one for each request, as uvicorn has it

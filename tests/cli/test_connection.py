@@ -284,6 +284,7 @@ async def test_a_quiet_connection_is_closed_and_a_busy_one_is_not() -> None:
         await asyncio.sleep(0.6)
         site.gate.set()
         assert (await client.answer())[0] == 200
+        client.send(b"\r\n")  # which is no request
         assert await client.ends() == b""
         assert loop.time() - begun > 2
 
