@@ -6,12 +6,12 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypeVar
 
 from jinja2 import Environment, TemplateError, TemplateSyntaxError, meta, nodes
 from jinja2.parser import Parser
+from msgspec import Struct
 
 from service.domain.errors import RuleFailed
 from service.domain.events import AssetKind
@@ -28,8 +28,7 @@ _SIGNATURES = {name: inspect.signature(function) for name, function in {**FILTER
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(Struct, frozen=True):
     """`names` are those of the scope that the source mentions, `tables` the files that its `lookup`s read."""
 
     names: frozenset[str] = frozenset()

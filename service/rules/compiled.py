@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from jinja2 import Template, nodes
+from msgspec import Struct
 
 from service.domain.errors import ConfigInvalid, Problem, RuleFailed
 from service.domain.events import AssetKind
@@ -27,8 +27,7 @@ T = TypeVar("T")
 DEFAULT_RULES = (Rule(name="default", when='asset.kind not in ["created", "unknown"]', src_images=["{{ url }}"]),)
 
 
-@dataclass(frozen=True, slots=True)
-class ImageTemplate:
+class ImageTemplate(Struct, frozen=True):
     """A compiled entry of `src_images`; `place` is its key below the rule. One that `is_url` is `{{ url }}` alone."""
 
     text: str
@@ -65,8 +64,7 @@ def _is_url(body: Sequence[nodes.Node]) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompiledRule:
+class CompiledRule(Struct, frozen=True, kw_only=True):
     """A rule ready to be applied. `projects` maps each project it feeds to its limit for one image, in bytes; `spells`
     make the URL's other spellings."""
 
@@ -96,8 +94,7 @@ class CompiledRule:
         return 0.0 if kind.gone else self.source_settle
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledRules:
+class CompiledRules(Struct, frozen=True):
     """A source's rules in the order they are tried."""
 
     rules: tuple[CompiledRule, ...]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, Undefined, nodes
@@ -28,8 +27,7 @@ class Verdict(Struct, frozen=True):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A value that a `when` looks at: `asset.kind`, `payload.image.id`."""
 
     text: str
@@ -46,8 +44,7 @@ class Reference:
         return f"{self.text} is {_SHORT.repr(value)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Always:
+class Always(Struct, frozen=True):
     """A `when` that is left out, or plainly true or false."""
 
     holds: bool
@@ -56,8 +53,7 @@ class Always:
         return Verdict(self.holds, urls, "the rule has no condition" if self.holds else "`when` is false")
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """A compiled `when`. One that mentions `url` is asked once per URL, any other once."""
 
     text: str
