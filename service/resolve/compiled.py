@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from service.domain.errors import ConfigInvalid, Problem
 from service.domain.events import AssetEvent
@@ -26,8 +27,7 @@ _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolver:
+class Resolver(Struct, frozen=True, kw_only=True):
     """Knows the one GET that finds an asset's URLs, and reads its answer."""
 
     url: UrlTemplate

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 _REF = re.compile(rb"[Mm]aster ref is: ([A-Za-z0-9_~.-]{1,200})")
 _REF_IN_URL = re.compile(r"([?&]ref=)[^&]*")
@@ -12,8 +13,7 @@ _REF_IN_URL = re.compile(r"([?&]ref=)[^&]*")
 _ASSET_OF_HYGRAPH = "query($id:ID!){asset(where:{id:$id}){url localizations{url}}}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preset:
+class Preset(Struct, frozen=True, kw_only=True):
     """`origins` are the API's addresses by region, the first being the default; none where every account has its own,
     which the file gives as `endpoint`. `path` is the template below it, `urls` the JMESPath of the answer's URLs, None
     for every image URL in it; `prefixes` begin image URLs that have no extension. The token is the value of
@@ -23,10 +23,10 @@ class Preset:
     title: str
     doc_url: str
     path: str
-    origins: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, str] = {}
     urls: str | None = None
     prefixes: tuple[str, ...] = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     auth_header: str = "Authorization"
     auth_prefix: str = "Bearer "
     auth_query: str | None = None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from jinja2 import Template, TemplateError, Undefined
+from msgspec import Struct
 
 from service.domain.errors import RuleFailed
 from service.domain.events import AssetEvent
@@ -25,8 +25,7 @@ _ORIGIN = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5
 _URL = re.compile(r"[!$&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~%]+")
 
 
-@dataclass(frozen=True, slots=True)
-class UrlTemplate:
+class UrlTemplate(Struct, frozen=True):
     """A compiled address. `origin` is its scheme, host and port, which no value can change."""
 
     origin: str
