@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar
+
+from msgspec import Struct
 
 from service.domain.errors import Refused
 from service.domain.events import Notification
@@ -45,8 +46,7 @@ class SourceProblem(ValueError):
         super().__init__(message)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guide:
+class Guide(Struct, frozen=True, kw_only=True):
     """What an operator has to know of a sender, in Markdown.
 
     `setup` are the steps in the vendor's console. `events` says which to switch on and what each becomes, `covered`
@@ -61,8 +61,7 @@ class Guide:
     urls: str
 
 
-@dataclass(frozen=True, slots=True)
-class Info:
+class Info(Struct, frozen=True, kw_only=True):
     """What the product says about a provider, in `image-relay providers` and its page.
 
     `tolerance` is in seconds, None where the scheme signs no time. `auth` lists the settings of `auth:` it offers in
@@ -85,15 +84,14 @@ class Info:
     success_status: int = 200
     unreadable_status: int = 400
     handshake_methods: tuple[str, ...] = ()
-    guide: Guide = field(kw_only=True)
+    guide: Guide
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """A realistic event for `send` and the demo: a body, and the headers that go with it before signing."""
 
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
 
 
 class Provider(ABC):

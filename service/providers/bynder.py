@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar
+
+from msgspec.structs import replace
 
 from service.domain.events import AssetEvent, AssetKind, Ignored, Notification
 from service.domain.variants import Variant

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 from urllib.parse import unquote
+
+from msgspec import Struct
 
 from service.domain.errors import Unreadable
 from service.domain.requests import Verified
@@ -22,8 +23,7 @@ HEADERS = frozenset({"content-type", *(f"ce-{name}" for name in _ATTRIBUTES)})
 """What of a binary event is in headers, extensions aside."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloudEvent:
+class CloudEvent(Struct, frozen=True, kw_only=True):
     """https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md#context-attributes
 
     `document` is the event in the structured form, whatever form it came in.

@@ -9,7 +9,6 @@ import hmac
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Self
@@ -95,14 +94,16 @@ class Credential(ABC):
         """The path and query with `***` where this credential stands in them."""
 
 
-@dataclass(frozen=True, slots=True)
 class StaticCredential(Credential):
     """What a source with `auth:` asks of every request. The secrets are its values; any one of them will do."""
 
-    source: str
-    kind: str
-    argument: str
-    secrets: tuple[str, ...]
+    __slots__ = ("argument", "kind", "secrets", "source")
+
+    def __init__(self, source: str, kind: str, argument: str, secrets: tuple[str, ...]) -> None:
+        self.source = source
+        self.kind = kind
+        self.argument = argument
+        self.secrets = secrets
 
     @classmethod
     def of(cls, name: str, source: Source) -> Self | None:

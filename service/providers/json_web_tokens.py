@@ -8,11 +8,11 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
+from msgspec import Struct
 
 from service.domain.errors import CommandFailed, KeyUnknown, Refused, Unreadable
 from service.providers import json_body
@@ -33,8 +33,7 @@ _ALGORITHMS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """A token's parts. Nothing in it is believed before its signature was judged; `jku`, `jwk` and `x5u` never are."""
 
     algorithm: str
@@ -80,8 +79,7 @@ def _object(part: bytes) -> dict[str, Any]:
         raise Refused("token_malformed", str(error).replace("the body", "a part of the token")) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """A public key, its id where it has one, and the algorithms it is good for."""
 
     public: AllowedPublicKeys

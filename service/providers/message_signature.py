@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256, sha512
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from service.domain.errors import Refused
 from service.domain.requests import RawRequest
@@ -31,8 +32,7 @@ _FIELD = re.compile(r"[\t\x20-\x7e]*")
 _DIGESTS = {"sha-256": sha256, "sha-512": sha512}  # https://www.rfc-editor.org/rfc/rfc9530#section-5
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(Struct, frozen=True):
     """One member of Signature-Input: what is covered, and the text that is signed with it as it came."""
 
     text: str

@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+
+from msgspec import Struct
 
 from service.domain.errors import Refused, Unreadable
 from service.providers import json_body
@@ -89,8 +90,7 @@ def http_date(value: str) -> datetime:
     return moment
 
 
-@dataclass(frozen=True, slots=True)
-class Push:
+class Push(Struct, frozen=True):
     """What a body holds. `topic` and `message_id` are known where the queue itself wrote the body's frame."""
 
     content: str

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
+
+from msgspec.structs import replace
 
 from service.domain.clock import iso
 from service.domain.errors import Unreadable

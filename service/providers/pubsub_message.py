@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
 from typing import Any, Self
+
+from msgspec import Struct
 
 from service.domain.errors import Unreadable
 from service.domain.requests import Verified
@@ -22,8 +23,7 @@ SUBSCRIPTION = "x-goog-pubsub-subscription-name"
 PUBLISH_TIME = "x-goog-pubsub-publish-time"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(Struct, frozen=True, kw_only=True):
     """A message of a topic, however it was pushed. `payload` is it as rules see it, its data decoded."""
 
     payload: dict[str, Any]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Self
 from urllib.parse import quote, unquote, unquote_plus
+
+from msgspec import Struct
 
 from service.domain.errors import Unreadable
 from service.domain.events import AssetEvent, AssetKind
@@ -57,8 +58,7 @@ def warnings_of_bases(source: Source) -> list[str]:
     return []
 
 
-@dataclass(frozen=True, slots=True)
-class Objects:
+class Objects(Struct, frozen=True):
     """Where a source's objects are served from, and how its sender encodes their keys."""
 
     bases: Mapping[str, str]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from service.providers import json_body
 
@@ -25,8 +26,7 @@ _IMAGE_TYPES = (None, "image", ASSET_TYPE)
 _IMAGE_KEYS = (None, "url", "asset", "image")  # an item of a list stands where the list does
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a dataset's images are served; None where that is not known."""
 
     project: str | None
@@ -51,8 +51,7 @@ def _first(values: Iterable[str | None], pattern: re.Pattern[str]) -> str | None
     return next((value for value in values if value is not None and pattern.fullmatch(value)), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Images:
+class Images(Struct, frozen=True):
     """Images by name: the URL, or the id of one whose URL is not known."""
 
     names: tuple[str, ...]

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
+
+from msgspec import Struct
 
 from service.domain.errors import Refused
 from service.providers import json_body
@@ -46,8 +47,7 @@ _CERTIFICATE_URL = re.compile(
 _EMULATOR_PATH = re.compile(r"/[A-Za-z0-9._~/-]{1,512}")
 
 
-@dataclass(frozen=True, slots=True)
-class Topic:
+class Topic(Struct, frozen=True):
     """An allow-listed topic's ARN."""
 
     arn: str
@@ -68,8 +68,7 @@ class Topic:
         return f"https://sns.{self.region}.{_SUFFIXES[self.partition]}"
 
 
-@dataclass(frozen=True, slots=True)
-class Emulator:
+class Emulator(Struct, frozen=True):
     """The base URL of LocalStack or moto on this machine, without a slash at its end."""
 
     base: str
@@ -85,8 +84,7 @@ class Emulator:
         return cls(parts.geturl())
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """A message whose fields have the right types and whose topic is allowed. Nothing says yet who signed it."""
 
     fields: Mapping[str, Any]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+
+from msgspec import Struct
 
 from service.domain.clock import to_ms
 from service.domain.errors import Refused
@@ -17,8 +18,7 @@ from service.providers.signatures import from_hex, hmac_sha256, matches_any, uni
 MAX_PARTS = 32  # in one header; a rotation needs three
 
 
-@dataclass(frozen=True, slots=True)
-class TimedSignature:
+class TimedSignature(Struct, frozen=True):
     """One sender's spelling of the scheme. Parts of another name are passed over: they are newer versions."""
 
     header: str

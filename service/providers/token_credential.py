@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Self
@@ -29,7 +28,6 @@ from service.settings.model import Jwt, Source
 _SAMPLE_LIFETIME = 3600  # seconds, as Google's
 
 
-@dataclass(frozen=True, slots=True)
 class TokenCredential(Credential):
     """Which token lets in: by whom it is signed, and what it must say.
 
@@ -37,12 +35,17 @@ class TokenCredential(Credential):
     claim that binds the body; no token of Google's or Microsoft's has one.
     """
 
-    expected: Expected
-    secrets: tuple[bytes, ...]
-    pinned: tuple[Key, ...]
-    body_claim: str | None
+    __slots__ = ("body_claim", "expected", "pinned", "secrets")
 
     kind = "jwt"
+
+    def __init__(
+        self, expected: Expected, secrets: tuple[bytes, ...], pinned: tuple[Key, ...], body_claim: str | None
+    ) -> None:
+        self.expected = expected
+        self.secrets = secrets
+        self.pinned = pinned
+        self.body_claim = body_claim
 
     @classmethod
     def of(cls, settings: Jwt, source: Source) -> Self:

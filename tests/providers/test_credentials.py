@@ -115,6 +115,11 @@ def test_what_a_sender_would_send_is_taken(kind: str) -> None:
     assert reason(credential(kind), RawRequest.of("POST", path, headers, b"")) == ""
 
 
+@pytest.mark.parametrize("kind", AUTHS)
+def test_a_credential_does_not_show_its_secrets(kind: str) -> None:
+    assert "fake-old" not in repr(credential(kind))
+
+
 def test_a_capability_stands_at_the_end_of_the_path() -> None:
     path, headers = credential("capability").applied(PATH)
     assert (path, headers) == (f"{PATH}/{make_capability(NAME, [NEW, OLD])}", {})
