@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from service.domain.clock import iso, to_ms
@@ -36,8 +36,7 @@ REFUSED_BODY_BYTES = 16 * 1024
 """How much of a refused request's body is kept."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pipeline:
+class Pipeline(Struct, frozen=True, kw_only=True):
     """A configured source, ready to judge requests and to plan what follows from them."""
 
     name: str

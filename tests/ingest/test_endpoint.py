@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.intake import GATE_SECRET, NOW, PROJECTS, SOURCES, BrokenInbox, Relay, ask, relay
 from support.told import logged
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from msgspec.structs import replace
 from support.intake import Keyed, Relay, Told, ask, keyed_pipeline, relay
 from support.told import logged
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.intake import CONTENTFUL_SECRET, NOW, SOURCES, Relay, relay
 
 from service.domain.errors import CommandFailed, KeyUnavailable
