@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from service.dispatch.fresh import Fresh
 from service.dispatch.ports import Opener, Tokens
@@ -16,16 +17,14 @@ from service.settings.model import Project
 _Stored = Mapping[tuple[TokenScope, str], StoredToken]
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(Struct, frozen=True):
     """A token to call Vercel with; `fingerprint` names it without giving it away."""
 
     token: Secret
     fingerprint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(Struct, frozen=True):
     """There is no token to call with; `reason` names the remedy."""
 
     reason: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from service.dispatch import policy
 from service.dispatch.credentials import Credential, Credentials, Missing
@@ -15,16 +16,14 @@ from service.domain.log import log
 from service.domain.outcomes import Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
+class Pass(Struct, frozen=True):
     """One call may be made. A `probe` finds out whether a held project's trouble is over."""
 
     credential: Credential
     probe: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """No call now; look again at `until`, or when woken."""
 
     until: datetime | None = None

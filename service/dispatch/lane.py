@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
 
 from service.dispatch.delivery import Delivery
 from service.dispatch.gate import Gate, Pass, Wait
@@ -25,8 +26,7 @@ _RESTART = timedelta(seconds=1)
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class LaneStatus:
+class LaneStatus(Struct, frozen=True):
     """What one project's lane is doing. `held` is the reason of a hold; `failures` are calls in a row."""
 
     calls: int

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Self
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from service.domain.clock import EPOCH
 
@@ -35,8 +37,7 @@ def spread(moment: datetime, random: Random) -> datetime:
     return moment + random() * SPREAD
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Struct, frozen=True):
     """How fast one project's calls may follow each other.
 
     After a call that failed for the time being (`failures` of them in a row) they go one at a time, none of them before

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from service.dispatch.limits import Random, backoff, spread
 from service.dispatch.policy import aged
@@ -19,15 +20,13 @@ _SERVER_ERRORS = range(500, 600)
 _REDIRECTS = range(300, 400)
 
 
-@dataclass(frozen=True, slots=True)
-class Dead:
+class Dead(Struct, frozen=True):
     """The API will never answer this."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Later:
+class Later(Struct, frozen=True):
     """Not now; at another address where the answer itself named that."""
 
     at: datetime
@@ -35,8 +34,7 @@ class Later:
     url: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """The API answers nobody with these headers: until somebody changes something."""
 
     reason: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from service.dispatch.limits import Random, backoff, spread
 from service.domain.attempts import Settlement
@@ -17,37 +18,32 @@ SUSPICIOUS_ATTEMPTS = 3
 _TOO_MANY_REQUESTS = 429
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """Vercel has dropped the images."""
 
     warning: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(Struct, frozen=True):
     """One of the images is refused, and only by halving the batch can it be told which."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Dead:
+class Dead(Struct, frozen=True):
     """This image will never be accepted."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True):
     """Not now: `at` has the next time of each purge of the batch."""
 
     at: tuple[datetime, ...]
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """Nothing of this project will be accepted until somebody changes something."""
 
     reason: str

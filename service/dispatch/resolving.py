@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from service.dispatch.answers import Answers
 from service.dispatch.limits import Pace, Random
@@ -21,11 +22,10 @@ Wake = Callable[[Mapping[str, datetime]], None]
 _ORPHANS_EVERY = timedelta(minutes=1)
 
 
-@dataclass(slots=True)
-class Host:
+class Host(Struct):
     """How fast requests to one API may follow each other, whichever source makes them."""
 
-    pace: Pace = field(default_factory=Pace)
+    pace: Pace = Pace()
 
 
 class Resolving:

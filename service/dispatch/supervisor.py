@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from msgspec import Struct
 
 from service.dispatch.credentials import Credentials
 from service.dispatch.delivery import Delivery
@@ -40,16 +41,14 @@ class Role(StrEnum):
     LEADING = "leading"
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """What the dispatcher is doing; the lanes are its own, by project."""
 
     role: Role
     lanes: Mapping[str, LaneStatus]
 
 
-@dataclass(frozen=True, slots=True)
-class _Running:
+class _Running(Struct, frozen=True):
     """A lane, for how long it may go on, and how it is told to end."""
 
     lane: Lane | LookupLane
