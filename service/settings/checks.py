@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from service.domain.errors import ConfigInvalid
 from service.domain.purges import Action
@@ -49,8 +50,7 @@ class AdviseSource(Protocol):
     def __call__(self, source: Source, /) -> Iterable[str]: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checks:
+class Checks(Struct, frozen=True, kw_only=True):
     """The parts of a check that settings cannot do alone: providers and rules are built on top of them."""
 
     build_provider: BuildProvider

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from service.domain.errors import ConfigInvalid, Problem
 from service.settings.advice import advise
@@ -19,8 +20,7 @@ MAX_BYTES = 1024 * 1024
 Overlay = Callable[[Node], Node]
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """Valid settings. `file` is None where they came from the environment alone."""
 
     settings: Settings

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 # U+10FF00 + an ASCII character, in a plane for private use: no keyboard and no font has them.
 _BASE = 0x10FF00
@@ -48,8 +49,7 @@ def restore(text: str) -> str:
     return text.translate(_UNVEIL)
 
 
-@dataclass(frozen=True, slots=True)
-class Expanded:
+class Expanded(Struct, frozen=True):
     """A value after substitution. `names` are the variables in it, `problems` why it cannot be used."""
 
     text: str

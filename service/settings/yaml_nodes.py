@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import yaml
+from msgspec import Struct
 
 from service.domain.errors import ConfigInvalid, Problem
 from service.settings.substitution import RESERVED, protect, restore
@@ -24,16 +24,14 @@ _LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader",
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """Where a value was written: a line of the file, or (`origin`) an environment variable or a flag."""
 
     line: int = 0
     origin: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Struct, frozen=True):
     """A single value, still text. `plain`: written without quotes. `literal`: `${…}` in it is no variable."""
 
     mark: Mark
@@ -47,14 +45,12 @@ class Scalar:
         return self.plain and not self.literal and self.text in ("", "~", "null", "Null", "NULL")
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(Struct, frozen=True):
     mark: Mark
     items: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A key and its value; `mark` is the key's."""
 
     mark: Mark
@@ -62,8 +58,7 @@ class Entry:
     node: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(Struct, frozen=True):
     """Keys and values in file order; a key may still be there twice."""
 
     mark: Mark
@@ -74,8 +69,7 @@ class Mapping:
         return Mapping(self.mark, (*(entry for entry in self.entries if entry.key != key), Entry(mark, key, node)))
 
 
-@dataclass(frozen=True, slots=True)
-class Unusable:
+class Unusable(Struct, frozen=True):
     """A node this file may not hold, and why."""
 
     mark: Mark
@@ -129,14 +123,13 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     return Problem("", message, line)
 
 
-@dataclass(slots=True)
-class _Frame:
+class _Frame(Struct):
     """A collection that is still open. `children` of a mapping alternate between keys and values."""
 
     mark: Mark
     mapping: bool
     flaw: str = ""
-    children: list[Node] = field(default_factory=list)
+    children: list[Node] = []
 
     def close(self) -> Node:
         if self.flaw:
