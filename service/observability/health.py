@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
+
+from msgspec import Struct
 
 from service.domain.clock import Clock, system_clock
 from service.domain.errors import StoreUnavailable
@@ -43,8 +44,7 @@ class Lookups(Protocol):
     async def failing(self) -> Sequence[Failing]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """`reasons` are why the relay is not ready, none if it is; `warnings` are for an operator and change nothing."""
 
     reasons: tuple[str, ...] = ()

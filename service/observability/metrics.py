@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from service import __version__
 from service.observability.tally import (
@@ -64,8 +65,7 @@ _LATEST = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Gauge:
+class Gauge(Struct, frozen=True):
     """A state as it is now: one value for each set of labels' values."""
 
     name: str
