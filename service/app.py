@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote, urlsplit
 
+from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -26,8 +26,7 @@ from service.observability.metrics import CONTENT_TYPE
 from service.settings.model import Settings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deps:
+class Deps(Struct, frozen=True, kw_only=True):
     """The collaborators. `wake` is told when which projects have new purges, `wake_lookups` which source has lookups;
     `keeper` is run by whoever made it; `metrics` writes Prometheus' text. Where webhooks are not taken in, they are
     answered 503."""

@@ -9,11 +9,12 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from service.app import Application, Deps, create_app
 from service.dispatch.credentials import Credentials
@@ -68,8 +69,7 @@ class Role(StrEnum):
     DISPATCH = "dispatch"
 
 
-@dataclass(frozen=True, slots=True)
-class Relay:
+class Relay(Struct, frozen=True):
     """A running relay. `stop` takes the seconds that calls in flight may still have."""
 
     app: Application
@@ -131,8 +131,7 @@ async def relay(
         yield Relay(app, dispatcher.stop)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Parts:
+class _Parts(Struct, frozen=True, kw_only=True):
     """What both sides of the relay, and those who watch it, have in common."""
 
     settings: Settings

@@ -9,12 +9,12 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 from urllib.parse import urlsplit
 
 import httpx
+from msgspec import Struct
 
 from service import __version__
 from service.domain.errors import KeyUnavailable
@@ -36,8 +36,7 @@ _MINUTE = timedelta(minutes=1)
 _FOR_EMULATORS = {"authorization": "AWS4-HMAC-SHA256 Credential=emulator/20200101/us-east-1/sns/aws4_request"}
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(Struct):
     """What is known of one URL: the key and when it was fetched, the last failure and when that was."""
 
     key: bytes | None = None
