@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from msgspec import Struct
 from psycopg import sql
 
 from service.domain.errors import CommandFailed, StoreUnavailable
@@ -26,8 +26,7 @@ _OWN = ("schema_migrations", "lanes")  # each database's own affair
 Tell = Callable[[str, int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """A table as both databases have it; `keys` are the columns of its primary key, in order."""
 
     name: str

@@ -8,7 +8,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
@@ -80,8 +79,7 @@ class _Job(Struct, Generic[T], eq=False):
             self.future.set_result(self.result)  # type: ignore[arg-type]  # set whenever error is None
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
+class _Failure(Struct, frozen=True):
     """Why a transaction did not come about. `job` is whose own error it was; `begun` tells whether it got that far,
     `in_the_way` whether it may work at once."""
 
@@ -91,8 +89,7 @@ class _Failure:
     in_the_way: bool = False
 
 
-@dataclass(slots=True)
-class WriterStats:
+class WriterStats(Struct):
     """How well commits are shared, and how much waits for one."""
 
     commits: int = 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
 
 from service.domain.attempts import Attempt, Settlement
 from service.domain.clock import from_ms, to_ms
@@ -18,8 +19,7 @@ from service.store.rows import purge_of
 _RETRIES = 200  # purges a transaction puts back at most: a webhook waits for no longer than that takes
 
 
-@dataclass(frozen=True, slots=True)
-class PurgeStory:
+class PurgeStory(Struct, frozen=True):
     """A purge, the calls made for it, and the receipts (id, source, status, time in ms, rule) that asked for it."""
 
     purge: Purge
@@ -27,8 +27,7 @@ class PurgeStory:
     receipts: Sequence[dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Backlog:
+class Backlog(Struct, frozen=True):
     """How many purges of a project are in a state, and since when the oldest is there."""
 
     project: str
