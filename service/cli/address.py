@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from service.domain.errors import CommandFailed
 from service.settings.model import Server, Settings
@@ -14,8 +15,7 @@ HOOKS = "/hooks"
 _EVERY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - read, not bound
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """A base URL, and the Unix socket to reach it through, where there is one."""
 
     url: str

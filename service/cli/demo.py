@@ -17,13 +17,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 import httpx
+from msgspec import Struct
 
 from service.cli.configuration import load_settings
 from service.domain.clock import system_clock
@@ -94,8 +94,7 @@ def command(once: bool, port: int) -> None:
             _stay(config, relay, vercel)
 
 
-@dataclass(frozen=True, slots=True)
-class _Started:
+class _Started(Struct, frozen=True):
     address: str
     process: subprocess.Popen[str]
 

@@ -6,11 +6,12 @@ import asyncio
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from service.cli.address import address_of
 from service.cli.configuration import config_option, load_settings
@@ -39,8 +40,7 @@ _LATELY = timedelta(hours=24)
 _LOOKED_AT = 200  # receipts
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """`level` is ok, warning or problem; `remedy` says what to do, empty where there is nothing to do."""
 
     level: str

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 import click
+from msgspec.structs import asdict
 
 from service.cli.address import hook_path
 from service.cli.configuration import config_option, load_settings, source_named

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -28,8 +27,7 @@ from service.settings.model import Settings
 from service.vercel.caller import batch_request
 
 
-@dataclass(slots=True, kw_only=True)
-class Explanation:
+class Explanation(msgspec.Struct, kw_only=True):
     """The answer of `explain`. `reason` is why it did not verify or was not judged, `status_reason` why the status."""
 
     source: str
@@ -42,11 +40,11 @@ class Explanation:
     status: ReceiptStatus
     status_reason: str | None = None
     confirmation_url: str | None = None
-    lookups: list[dict[str, Any]] = field(default_factory=list)
-    events: list[dict[str, Any]] = field(default_factory=list)
-    rules: list[dict[str, Any]] = field(default_factory=list)
-    purges: list[dict[str, Any]] = field(default_factory=list)
-    requests: list[dict[str, Any]] = field(default_factory=list)
+    lookups: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
+    rules: list[dict[str, Any]] = []
+    purges: list[dict[str, Any]] = []
+    requests: list[dict[str, Any]] = []
 
 
 def with_key_of_path(request: RawRequest, source: str) -> RawRequest:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from service.cli.store import exists, opened
 from service.dispatch.credentials import Credentials, Missing
@@ -17,8 +18,7 @@ from service.vercel.client import VercelClient
 from service.vercel.wire import project_request
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What asking came to. `fingerprint` is None where there is no token, `status` where no answer came."""
 
     project: str

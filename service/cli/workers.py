@@ -7,8 +7,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from types import FrameType
+
+from msgspec import Struct, field
 
 from service.domain.log import log
 
@@ -18,14 +19,13 @@ QUICK_SECONDS = 2.0
 _PAUSE_SECONDS = 1.0  # before a process that died is replaced, so that one that dies at once does not eat a core
 
 
-@dataclass(slots=True)
-class Workers:
+class Workers(Struct):
     """The processes by their ids. `work` is what each does; it returns the exit code."""
 
     work: Callable[[], int]
     count: int
     started_at: float = field(default_factory=time.monotonic)
-    running: dict[int, int] = field(default_factory=dict)
+    running: dict[int, int] = {}
     stopping: bool = False
 
     def run(self) -> int:
