@@ -41,6 +41,7 @@ class Connection(HttpProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        self._writes = cast(JoinedWrites, self.transport)
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -50,6 +51,8 @@ class Connection(HttpProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._writes.lingers:
+            return
         # Counted until the parser says that a head is complete, or that it was a body's: what it keeps is no more.
         self._head_bytes += len(data)
         super().data_received(data)
@@ -73,6 +76,7 @@ class Connection(HttpProtocol):
         if hook is not None and self._is_plain():
             self._hook = hook
         else:
+            self._writes.unread = True
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -86,6 +90,7 @@ class Connection(HttpProtocol):
         self._head_bytes = 0
         hook, self._hook = self._hook, None
         if hook is None:
+            self._writes.unread = False
             super().on_message_complete()
             return
         body = b"".join(self._pieces)
@@ -138,6 +143,7 @@ class Connection(HttpProtocol):
         self._hook = None
         pieces, self._pieces = self._pieces, []
         if not self.transport.is_closing():
+            self._writes.unread = True
             super().on_headers_complete()
             for piece in pieces:
                 super().on_body(piece)
@@ -166,7 +172,7 @@ class Connection(HttpProtocol):
             lines += (b"\r\n", response.body)
         else:
             lines += (b"connection: close\r\n\r\n", response.body)
-        cast(JoinedWrites, self.transport).write_now(b"".join(lines))
+        self._writes.write_now(b"".join(lines))
         exchange.response_complete = True
         if exchange.ends or not exchange.keep_alive:
             self.transport.close()
@@ -189,6 +195,7 @@ class Connection(HttpProtocol):
         log.info("connection.closed", reason="headers_too_large")
         if not self._is_answering():
             self.transport.write(_TOO_LARGE)
+        self._writes.unread = False  # what are the trailers of a body, to wait for their end would be no bound
         self.transport.close()
 
 

@@ -11,11 +11,20 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+LINGERING = 2.0
+"""Seconds for which what was not read of a body is taken and dropped, once its answer is sent."""
+
 
 class JoinedWrites:
-    """A transport that sends at the end of the loop's turn what was written in it; all else is the transport's own."""
+    """A transport that sends at the end of the loop's turn what was written in it; all else is the transport's own.
+
+    Closed while there is something `unread`, it ends its own side, and takes what comes for a while longer: the kernel
+    answers data that nobody reads with a reset, which overtakes the answer on its way.
+    """
 
     def __init__(self, transport: asyncio.Transport) -> None:
+        self.unread = False
+        self.lingers = False
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._pieces: list[bytes] = []
@@ -33,16 +42,25 @@ class JoinedWrites:
         self._send()
         self._transport.write(piece)
 
+    def is_closing(self) -> bool:
+        return self.lingers or self._transport.is_closing()
+
     def close(self) -> None:
         self._send()
-        self._transport.close()
+        if not self.unread:
+            self._transport.close()
+        elif not self.is_closing():
+            self.lingers = True
+            self._transport.write_eof()
+            self._transport.resume_reading()
+            self._loop.call_later(LINGERING, self._transport.close)
 
     def _send(self) -> None:
         if not self._pieces:
             return
         data = b"".join(self._pieces)
         self._pieces.clear()
-        if data and not self._transport.is_closing():
+        if data and not self.is_closing():
             self._transport.write(data)
 
 

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from support.told import logged
 
+from service.cli import joined_writes
 from service.cli.connection import connection_type
 from service.ingest.answers import early_error, json_answer
 
@@ -48,6 +49,9 @@ class Site:
         return early_error(413, "too_large", "too large") if self.ends else json_answer(200, {"by": "hook"})
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.ends:
+            await early_error(413, "too_large", "too large")(scope, receive, send)
+            return
         body = b""
         while True:
             message = await receive()
@@ -205,6 +209,38 @@ async def test_an_answer_that_ends_the_connection_does(site: Site) -> None:
     status, headers, _ = await client.answer()
     assert (status, headers["connection"]) == (413, "close")
     assert await client.ends() == b""
+
+
+@pytest.mark.parametrize("framing", ["content-length: 8000000", "transfer-encoding: chunked"])
+async def test_an_answer_before_the_body_has_come_is_not_overtaken_by_a_reset(site: Site, framing: str) -> None:
+    site.ends = True
+    body = b"x" * 8_000_000 if "length" in framing else b"7a1200\r\n" + b"x" * 8_000_000 + b"\r\n0\r\n\r\n"
+    for _ in range(5):
+        client = await site.connect()
+        client.send(f"POST /hooks/hook HTTP/1.1\r\n{framing}\r\n\r\n".encode())
+        for start in range(0, len(body), 65536):
+            client.send(body[start : start + 65536])
+            await client.writer.drain()
+        assert (await client.answer())[0] == 413
+        assert await client.ends() == b""
+
+
+async def test_a_body_that_never_ends_is_not_taken_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joined_writes, "LINGERING", 0.2)
+    site.ends = True
+    client = await site.connect()
+    client.send(b"POST /hooks/hook HTTP/1.1\r\ncontent-length: 8000000\r\n\r\n")
+    assert (await client.answer())[0] == 413
+    assert await client.ends() == b""
+
+    async def send_on() -> None:
+        while True:
+            client.send(b"x")
+            await client.writer.drain()
+            await asyncio.sleep(0.01)
+
+    with pytest.raises(ConnectionError):
+        await asyncio.wait_for(send_on(), 10)
 
 
 async def test_a_bug_is_an_answer_and_a_line_in_the_log(site: Site) -> None:
