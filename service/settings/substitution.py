@@ -56,6 +56,10 @@ class Expanded(Struct, frozen=True):
     names: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """Without the text, which may be a secret."""
+        return f"Expanded(names={self.names}, problems={self.problems})"
+
 
 def expand(text: str, environ: Mapping[str, str], remedy: str) -> Expanded:
     """Put the variables' values into `text`; `remedy` ends the message about one that is not set.

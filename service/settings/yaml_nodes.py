@@ -39,6 +39,10 @@ class Scalar(Struct, frozen=True):
     plain: bool = True
     literal: bool = False
 
+    def __repr__(self) -> str:
+        """Without the text, which may be a secret."""
+        return f"Scalar(mark={self.mark!r}, plain={self.plain}, literal={self.literal})"
+
     @property
     def null(self) -> bool:
         """Whether the file has nothing here, or one of YAML's words for it."""

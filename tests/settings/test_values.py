@@ -10,6 +10,8 @@ from msgspec import to_builtins
 
 from service.settings.loader import Loaded
 from service.settings.model import Source
+from service.settings.substitution import expand
+from service.settings.yaml_nodes import Mark, Scalar
 
 Read = Callable[..., Loaded]
 Problems = Callable[..., list[str]]
@@ -236,3 +238,11 @@ def test_a_secret_file_that_is_wrong(problems: Problems, tmp_path: Path, content
 def test_a_secret_file_that_is_a_folder(problems: Problems, tmp_path: Path) -> None:
     expected = f"6: sources.cms.secrets[0]: {tmp_path} is not a regular file"
     assert problems(f"{CMS}    secrets: [{{file: .}}]\n") == [expected]
+
+
+def test_what_may_be_a_secret_is_in_no_repr() -> None:
+    scalar = Scalar(Mark(1), "hunter2-hunter2")
+    expanded = expand("hunter2-${TOKEN}", {"TOKEN": "hunter2"}, "set it")
+    assert expanded.text == "hunter2-hunter2"
+    assert "hunter2" not in repr((scalar, expanded))
+    assert "TOKEN" in repr(expanded)
