@@ -35,7 +35,8 @@ _POSTGRES = {
     "digest": "decode(md5(n::text), 'hex')",
     "tail": "lpad(n::text, 16, '0')",
 }
-_NUMBERS = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})"
+_NUMBERS = "WITH RECURSIVE numbers(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM numbers WHERE n < {last})"
+_AT_ONCE = 500_000  # rows of one transaction: SQLite keeps all of a statement's changes in memory
 
 
 def fill_sqlite(path: Path, count: int) -> None:
@@ -43,11 +44,12 @@ def fill_sqlite(path: Path, count: int) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for line in ("synchronous = OFF", "cache_size = -500000", "temp_store = MEMORY"):
             connection.execute(f"PRAGMA {line}")
-        connection.execute("BEGIN IMMEDIATE")
         for table in _COPIES:
             columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-            connection.execute(_NUMBERS.format(count=count) + _insert(table, columns, "numbers", _SQLITE))
-        connection.execute("COMMIT")
+            insert = _insert(table, columns, "numbers", _SQLITE)
+            for first in range(1, count + 1, _AT_ONCE):
+                last = min(first + _AT_ONCE - 1, count)
+                connection.execute(_NUMBERS.format(first=first, last=last) + insert)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         assert connection.execute("SELECT count(*) FROM receipts").fetchone() == (count + 1,)
 
