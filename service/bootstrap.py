@@ -234,7 +234,7 @@ async def _get_ready() -> None:
     try:
         await get_ready()
     except OSError as error:  # which every call will meet again, and say
-        log.warning("certificates.unreadable", reason=str(error))
+        log.warning("certificates.unreadable", reason=f"{error}; look at SSL_CERT_FILE and SSL_CERT_DIR")
 
 
 async def _share(shared: SharedTally) -> None:
