@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 from starlette.responses import Response
@@ -95,11 +96,10 @@ class Connection(HttpProtocol):
             return
         body = b"".join(self._pieces)
         self._pieces.clear()
-        exchange = Exchange(self.parser.should_keep_alive())
+        exchange = Exchange(self.parser.should_keep_alive(), self.transport.close)
         self.cycle = cast(RequestResponseCycle, exchange)
-        task = self.loop.create_task(self._served(exchange, hook(self.headers, body)))
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
+        self.tasks.add(cast("asyncio.Task[None]", exchange))  # which uvicorn waits for, and cancels, when it stops
+        hook(self.headers, body, partial(self._reply, exchange))
 
     def on_response_complete(self) -> None:
         if self.pipeline:
@@ -148,17 +148,20 @@ class Connection(HttpProtocol):
             for piece in pieces:
                 super().on_body(piece)
 
-    async def _served(self, exchange: Exchange, answering: Coroutine[Any, Any, Response]) -> None:
-        try:
-            response = await answering
-        except Exception:
-            log.exception("connection.failed")
-            response = error(500, "internal", "something went wrong here")
-        except asyncio.CancelledError:  # the server stops and has waited long enough
-            self.transport.close()
-            raise
-        if self.flow.write_paused:  # by a client that sends and does not read
-            await self.flow.drain()
+    def _reply(self, exchange: Exchange, response: Response) -> None:
+        self.tasks.discard(cast("asyncio.Task[None]", exchange))
+        if exchange.disconnected or exchange.response_complete:
+            return
+        if not self.flow.write_paused:
+            self._write(exchange, response)
+            return
+        task = self.loop.create_task(self._write_later(exchange, response))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    async def _write_later(self, exchange: Exchange, response: Response) -> None:
+        """For a client that sends and does not read."""
+        await self.flow.drain()
         if not exchange.disconnected:
             self._write(exchange, response)
 
@@ -202,9 +205,10 @@ class Connection(HttpProtocol):
 class Exchange:
     """What uvicorn looks at of the request that is being answered, and tells it."""
 
-    __slots__ = ("disconnected", "ends", "keep_alive", "response_complete")
+    __slots__ = ("_hang_up", "disconnected", "ends", "keep_alive", "response_complete")
 
-    def __init__(self, keep_alive: bool) -> None:
+    def __init__(self, keep_alive: bool, hang_up: Callable[[], None]) -> None:
+        self._hang_up = hang_up
         self.keep_alive = keep_alive  # False when the server stops meanwhile
         self.disconnected = False
         self.response_complete = False
@@ -216,6 +220,10 @@ class Exchange:
 
     def set(self) -> None:
         """Nobody waits for the rest of a body."""
+
+    def cancel(self, msg: str) -> None:  # noqa: ARG002 - as uvicorn calls it
+        """The server stops and has waited long enough."""
+        self._hang_up()
 
 
 def _refusal() -> bytes:

@@ -29,9 +29,10 @@ class Log:
         """What somebody should look at."""
         self.sink("warning", event, fields)
 
-    def exception(self, event: str, **fields: Any) -> None:
-        """An error of ours, with the traceback of the exception that is being handled."""
-        self.sink("error", event, {**fields, "exc_info": True})
+    def exception(self, event: str, error: BaseException | None = None, **fields: Any) -> None:
+        """An error of ours, with the traceback of `error`, or of the exception that is being handled."""
+        told = True if error is None else (type(error), error, error.__traceback__)
+        self.sink("error", event, {**fields, "exc_info": told})
 
 
 def _nobody(_level: str, _event: str, _fields: dict[str, Any]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any
 
 from msgspec import Struct
 from starlette.responses import Response
@@ -15,9 +17,9 @@ from service.domain.clock import Clock
 from service.domain.ids import new_id
 from service.domain.log import log
 from service.domain.requests import RawRequest
-from service.ingest.answers import RETRY_SECONDS, early_error, respond, retry_after
+from service.ingest.answers import RETRY_SECONDS, early_error, error, respond, retry_after
 from service.ingest.body import BodyReader, Unread
-from service.ingest.intake import Intake
+from service.ingest.intake import Genuine, Intake, Webhook
 from service.ingest.pipeline import Pipeline
 from service.ingest.ports import Answer, Meter, Span, Tracer
 from service.ingest.quota import Bucket
@@ -28,10 +30,9 @@ HOOKS = "/hooks"
 
 Headers = Iterable[tuple[bytes, bytes]]
 
-R = TypeVar("R", bound=Response | None)
+Reply = Callable[[Response], None]
 
-
-Whole = Callable[[Headers, bytes], Coroutine[Any, Any, Response]]
+Whole = Callable[[Headers, bytes, Reply], None]
 """Answers a POST to one source whose headers and body have come; the names are in lower case."""
 
 
@@ -61,6 +62,8 @@ class Endpoint:
         self._prefix = prefix
         self._clock = clock
         self._meter = meter
+        self._arrivals: list[_Arrival] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._quotas = {
             name: bucket
             for name, pipeline in pipelines.items()
@@ -80,45 +83,89 @@ class Endpoint:
 
     def whole(self, source: str, path: str) -> Whole:
         """What answers to a source's plain path, as the request line has it: no key, no query."""
-        return partial(self._taken, self._pipelines[source], self._as_signed(path))
+        return partial(self._arrived, self._pipelines[source], self._as_signed(path))
 
-    async def _taken(self, pipeline: Pipeline, path: str, headers: Headers, body: bytes) -> Response:
-        visit = self._begun(pipeline, "POST", headers)
-        if (wait := self._wait(pipeline)) > 0:
-            return self._ended(visit, _LIMITED, _limited(wait), None)
-        if len(body) > self._limits.body_bytes:
-            return self._ended(visit, _UNREAD[Unread.TOO_LARGE], self._too_large(), None)
-        return await self._judged(visit, RawRequest("POST", path, _decoded(headers), body))
+    def _arrived(self, pipeline: Pipeline, path: str, headers: Headers, body: bytes, reply: Reply) -> None:
+        """To be judged with all that comes in the same turn of the loop."""
+        if not self._arrivals:
+            self._begin(self._judge(self._arrivals), self._arrivals)
+        self._arrivals.append(_Arrival(pipeline, path, headers, body, reply, perf_counter()))
+
+    def _begin(self, work: Coroutine[Any, Any, None], arrivals: Sequence[_Arrival]) -> None:
+        task = asyncio.get_running_loop().create_task(_guarded(work, arrivals))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _judge(self, arrivals: Sequence[_Arrival]) -> None:
+        self._arrivals = []
+        now = self._clock()
+        visits = [self._visit(one.pipeline, one.begun, "POST", one.headers, now) for one in arrivals]
+        asked: list[tuple[_Arrival, _Visit, Webhook]] = []
+        for one, visit in zip(arrivals, visits, strict=True):
+            if (wait := self._wait(one.pipeline, now)) > 0:
+                one.reply(self._ended(visit, _LIMITED, None, _limited(wait)))
+            elif len(one.body) > self._limits.body_bytes:
+                one.reply(self._ended(visit, _UNREAD[Unread.TOO_LARGE], None, self._too_large()))
+            else:
+                request = RawRequest("POST", one.path, _decoded(one.headers), one.body)
+                asked.append((one, visit, visit.webhook(request, now)))
+        ready: list[tuple[_Arrival, _Visit, Genuine]] = []
+        judged = self._intake.judge([webhook for _, _, webhook in asked])
+        for (one, visit, webhook), outcome in zip(asked, judged, strict=True):
+            if isinstance(outcome, Genuine):
+                ready.append((one, visit, outcome))
+            elif isinstance(outcome, Answer):
+                one.reply(self._ended(visit, outcome, len(one.body), respond(outcome)))
+            else:
+                self._begin(self._alone(one, visit, webhook), [one])
+        if ready:
+            await self._store(ready)
+
+    async def _alone(self, arrival: _Arrival, visit: _Visit, webhook: Webhook) -> None:
+        arrival.reply(await self._taken(visit, webhook))
+
+    async def _store(self, ready: Sequence[tuple[_Arrival, _Visit, Genuine]]) -> None:
+        answers = await self._intake.store([genuine for _, _, genuine in ready])
+        responses = [respond(answer) for answer in answers]
+        for (arrival, visit, _), answer, response in zip(ready, answers, responses, strict=True):
+            self._ended(visit, answer, len(arrival.body), response)
+        for (arrival, _, _), response in zip(ready, responses, strict=True):
+            arrival.reply(response)
 
     async def _answered(self, pipeline: Pipeline, scope: Scope, receive: Receive) -> Response | None:
         """The response, None for a sender that has gone away."""
-        visit = self._begun(pipeline, scope["method"], scope["headers"])
-        if (wait := self._wait(pipeline)) > 0:
-            return self._ended(visit, _LIMITED, _limited(wait), None)
+        now = self._clock()
+        visit = self._visit(pipeline, perf_counter(), scope["method"], scope["headers"], now)
+        if (wait := self._wait(pipeline, now)) > 0:
+            return self._ended(visit, _LIMITED, None, _limited(wait))
         body = await self._bodies.read(receive, scope["headers"])
-        if isinstance(body, Unread):
-            return self._ended(visit, _UNREAD[body], self._unread(body), None)
-        return await self._judged(visit, self._raw(scope, body))
+        if not isinstance(body, Unread):
+            return await self._taken(visit, visit.webhook(self._raw(scope, body), self._clock()))
+        if body is Unread.GONE:
+            self._tell(visit, _UNREAD[body], None)
+            return None
+        return self._ended(visit, _UNREAD[body], None, self._unread(body))
 
-    def _begun(self, pipeline: Pipeline, method: str, headers: Headers) -> _Visit:
+    async def _taken(self, visit: _Visit, webhook: Webhook) -> Response:
+        answer = await self._intake.take(webhook)
+        return self._ended(visit, answer, len(webhook.request.body), respond(answer))
+
+    def _visit(self, pipeline: Pipeline, begun: float, method: str, headers: Headers, now: datetime) -> _Visit:
         span = None if self._tracer is None else self._tracer.webhook(pipeline.name, method, headers)
-        return _Visit(pipeline, perf_counter(), new_id("req", self._clock()), span)
+        return _Visit(pipeline, begun, new_id("req", now), span)
 
-    def _wait(self, pipeline: Pipeline) -> float:
+    def _wait(self, pipeline: Pipeline, now: datetime) -> float:
         """The seconds a sender over its quota has to wait; counted before the body, so that a flood is cheap."""
         bucket = self._quotas.get(pipeline.name)
-        return 0.0 if bucket is None else bucket.take(self._clock())
+        return 0.0 if bucket is None else bucket.take(now)
 
-    async def _judged(self, visit: _Visit, request: RawRequest) -> Response:
-        try:
-            answer = await self._intake.take(visit.pipeline, request, self._clock(), visit.span)
-        except Exception:  # a bug of ours is no reason for the sender to give the webhook up
-            log.exception("webhook.failed", request_id=visit.request_id, source=visit.pipeline.name)
-            answer = Answer(status=503, verdict="failed", reason="unexpected")
-        return self._ended(visit, answer, respond(answer), len(request.body))
-
-    def _ended(self, visit: _Visit, answer: Answer, response: R, size: int | None) -> R:
+    def _ended(self, visit: _Visit, answer: Answer, size: int | None, response: Response) -> Response:
         """The response, once all others have been told; `size` is how many bytes were read, None where not all were."""
+        self._tell(visit, answer, size)
+        response.raw_headers.append((b"x-request-id", visit.request_id.encode()))
+        return response
+
+    def _tell(self, visit: _Visit, answer: Answer, size: int | None) -> None:
         seconds = perf_counter() - visit.begun
         if visit.span is not None:
             visit.span.end(
@@ -129,10 +176,7 @@ class Endpoint:
                 purges=answer.purges,
             )
         self._meter.webhook(visit.pipeline.name, answer.verdict, answer.reason, seconds)
-        _tell(visit, answer, size, seconds)
-        if response is not None:
-            response.raw_headers.append((b"x-request-id", visit.request_id.encode()))
-        return response
+        _log(visit, answer, size, seconds)
 
     def _raw(self, scope: Scope, body: bytes) -> RawRequest:
         """The request as its sender signed it."""
@@ -147,26 +191,49 @@ class Endpoint:
         """The path as the sender sees it, percent-encoding kept."""
         return path if path.startswith(f"{self._prefix}{HOOKS}/") else self._prefix + path
 
-    def _unread(self, why: Unread) -> Response | None:
+    def _unread(self, why: Unread) -> Response:
         if why is Unread.TOO_LARGE:
             return self._too_large()
         if why is Unread.TOO_SLOW:
             return early_error(408, "timeout", f"the body did not arrive within {self._limits.body_seconds:g} s")
-        if why is Unread.STOPPED:
-            return early_error(503, "unavailable", "the relay is stopping; send it again", retry_after(RETRY_SECONDS))
-        return None
+        return early_error(503, "unavailable", "the relay is stopping; send it again", retry_after(RETRY_SECONDS))
 
     def _too_large(self) -> Response:
         return early_error(413, "too_large", f"the body is over {self._limits.body_bytes} bytes")
 
 
+class _Arrival(Struct, frozen=True):
+    """A POST that has come whole; `begun` is when, by the clock of `perf_counter`."""
+
+    pipeline: Pipeline
+    path: str
+    headers: Headers
+    body: bytes
+    reply: Reply
+    begun: float
+
+
 class _Visit(Struct, frozen=True):
-    """A request while it is being answered; `begun` is when, by the clock of `perf_counter`."""
+    """A request while it is being answered; `begun` is when that was, by the clock of `perf_counter`."""
 
     pipeline: Pipeline
     begun: float
     request_id: str
     span: Span | None
+
+    def webhook(self, request: RawRequest, now: datetime) -> Webhook:
+        """What the intake takes."""
+        return Webhook(self.pipeline, request, now, self.request_id, self.span)
+
+
+async def _guarded(work: Coroutine[Any, Any, None], arrivals: Sequence[_Arrival]) -> None:
+    """No sender waits for an answer that a bug of ours has prevented."""
+    try:
+        await work
+    except Exception:
+        log.exception("webhook.unanswered")
+        for arrival in arrivals:
+            arrival.reply(error(500, "internal", "something went wrong here"))
 
 
 def _decoded(headers: Headers) -> tuple[tuple[str, str], ...]:
@@ -189,7 +256,7 @@ _UNREAD = {
 }
 
 
-def _tell(visit: _Visit, answer: Answer, size: int | None, seconds: float) -> None:
+def _log(visit: _Visit, answer: Answer, size: int | None, seconds: float) -> None:
     """The wide line: no header, no path, no body."""
     write = log.warning if answer.status >= 500 else log.info
     write(

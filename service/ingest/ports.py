@@ -36,10 +36,13 @@ class Stored(Protocol):
 
 
 class Inbox(Protocol):
-    """Where receipts go. Every method may raise StoreUnavailable."""
+    """Where receipts go. Every method may raise StoreUnavailable, or give it back."""
 
-    def accept(self, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Awaitable[Stored]:
-        """Commit the receipt, its purges and the assets' memory in one transaction."""
+    def accept(
+        self, verified: Sequence[tuple[NewReceipt, Sequence[AssetEvent], Planner]]
+    ) -> Awaitable[Sequence[Stored | Exception]]:
+        """Commit each receipt with its purges and the assets' memory in one transaction, which it may share with
+        others; what each came to, in order."""
         ...
 
     async def replan(self, receipt: Receipt, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Stored:

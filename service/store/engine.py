@@ -76,9 +76,11 @@ class Engine(Protocol):
         """Run a job in a transaction and return once that is on disk; raises StoreUnavailable."""
         ...
 
-    def write_joined(self, join: Callable[[Tx, Sequence[I]], Sequence[T]], item: I) -> Awaitable[T]:
-        """As `write`; the items that wait for the same `join` are given to it together, in order, and it gives back a
-        result for each."""
+    def write_joined(
+        self, join: Callable[[Tx, Sequence[I]], Sequence[T]], items: Sequence[I]
+    ) -> Awaitable[Sequence[T | Exception]]:
+        """As `write`, for items of which each succeeds or fails by itself: a result or an error for each, in order.
+        `join` gets what waits for it together, in order, and gives back a result for each."""
         ...
 
     async def read(self, job: Callable[[Tx], T]) -> T:

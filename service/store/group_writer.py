@@ -66,7 +66,7 @@ class _Job(Struct, Generic[T], eq=False):
 
     join: Callable[[Tx, Sequence[Any]], Sequence[T]] | None
     item: Any
-    future: asyncio.Future[T]
+    future: asyncio.Future[T] | _Outcomes[T]
     result: T | None = None
     error: Exception | None = None
 
@@ -77,6 +77,24 @@ class _Job(Struct, Generic[T], eq=False):
             self.future.set_exception(self.error)
         else:
             self.future.set_result(self.result)  # type: ignore[arg-type]  # set whenever error is None
+
+
+class _Outcomes(Generic[T]):
+    """What some jobs came to that were given together, in their order, once the last of them has ended."""
+
+    def __init__(self, number: int, future: asyncio.Future[Sequence[T | Exception]]) -> None:
+        self._left = number
+        self._outcomes: list[T | Exception] = []
+        self._future = future
+        self.cancelled = future.cancelled
+
+    def set_result(self, outcome: T | Exception) -> None:
+        self._outcomes.append(outcome)  # jobs are resolved in the order in which they came
+        self._left -= 1
+        if not self._left:
+            self._future.set_result(self._outcomes)
+
+    set_exception = set_result
 
 
 class _Failure(Struct, frozen=True):
@@ -118,23 +136,34 @@ class GroupWriter:
 
     def write(self, job: Callable[[Tx], T]) -> asyncio.Future[T]:
         """Run a job in a transaction that it may share with others; done once that is on disk."""
-        return self._entered(_Job(None, job, self._loop.create_future()))
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._enter([_Job(None, job, future)])
+        return future
 
-    def write_joined(self, join: Callable[[Tx, Sequence[I]], Sequence[T]], item: I) -> asyncio.Future[T]:
-        """As `write`; what waits for the same `join` is given to it together. One whose item fails gets to see it
-        alone in a transaction of its own, so that the others' do not suffer."""
-        return self._entered(_Job(join, item, self._loop.create_future()))
+    def write_joined(
+        self, join: Callable[[Tx, Sequence[I]], Sequence[T]], items: Sequence[I]
+    ) -> asyncio.Future[Sequence[T | Exception]]:
+        """As `write`, for items of which each succeeds or fails by itself; what waits for the same `join` is given to
+        it together. One whose item fails gets to see it alone in a transaction of its own, so that the others' do not
+        suffer."""
+        future: asyncio.Future[Sequence[T | Exception]] = self._loop.create_future()
+        if items:
+            outcomes = _Outcomes(len(items), future)
+            self._enter([_Job(join, item, outcomes) for item in items])
+        else:
+            future.set_result([])
+        return future
 
-    def _entered(self, entry: _Job[T]) -> asyncio.Future[T]:
+    def _enter(self, jobs: Sequence[_Job[Any]]) -> None:
         if self.stats.waiting >= WAITING:
-            entry.future.set_exception(StoreUnavailable("too much is waiting for the disk"))
-            return entry.future
-        self.stats.waiting += 1
+            for job in jobs:
+                job.future.set_exception(StoreUnavailable("too much is waiting for the disk"))
+            return
+        self.stats.waiting += len(jobs)
         if not self._gathered:
             # After all that is ready to run now: the thread is woken once, and commits once, for what that brings.
             self._loop.call_soon(self._pass_on)
-        self._gathered.append(entry)
-        return entry.future
+        self._gathered += jobs
 
     def finish(self) -> None:
         """Take no more; `join` returns when what waits is done."""

@@ -53,12 +53,15 @@ class Inbox:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def accept(self, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Awaitable[Accepted]:
-        """Store a verified webhook, the purges planned for it and the assets' new memory, in one transaction.
+    def accept(
+        self, verified: Sequence[tuple[NewReceipt, Sequence[AssetEvent], Planner]]
+    ) -> Awaitable[Sequence[Accepted | Exception]]:
+        """Store verified webhooks, each with the purges planned for it and the assets' new memory in one transaction;
+        what each came to, in order.
 
         A delivery of an event that is stored already changes nothing but its delivery count.
         """
-        return self._engine.write_joined(_accept_all, _Incoming(new, events, plan))
+        return self._engine.write_joined(_accept_all, [_Incoming(*one) for one in verified])
 
     async def replan(self, receipt: Receipt, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Accepted:
         """Apply the present rules to a stored receipt and store what comes of it."""

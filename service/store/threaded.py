@@ -56,9 +56,11 @@ class ThreadedEngine(ABC):
         """Run a job in a transaction that it may share with others, and return once that is on disk."""
         return self._failed() if self._closed else self._writer.write(job)
 
-    def write_joined(self, join: Callable[[Tx, Sequence[I]], Sequence[T]], item: I) -> Awaitable[T]:
-        """As `write`, together with the other items for the same `join`."""
-        return self._failed() if self._closed else self._writer.write_joined(join, item)
+    def write_joined(
+        self, join: Callable[[Tx, Sequence[I]], Sequence[T]], items: Sequence[I]
+    ) -> Awaitable[Sequence[T | Exception]]:
+        """As `write`, together with the other items for the same `join`; what each came to."""
+        return self._failed() if self._closed else self._writer.write_joined(join, items)
 
     async def read(self, job: Callable[[Tx], T]) -> T:
         """Run a reading job on what is committed."""

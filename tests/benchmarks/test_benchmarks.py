@@ -12,7 +12,7 @@ from benchmarks import load, peers, report
 from benchmarks.filled import fill_postgres, fill_sqlite
 from benchmarks.measures import Scale
 from benchmarks.report import Row
-from support.stored import Rules, event, receipt, wanted
+from support.stored import Rules, accept, event, receipt, wanted
 
 from service.settings.addresses import is_postgres, sqlite_path
 from service.store import open_store
@@ -36,7 +36,7 @@ def test_what_needs_wrk_is_left_out_without_it() -> None:
 
 async def test_a_store_is_filled_with_copies_of_what_it_has(store_url: str) -> None:
     engine = await open_store(store_url)
-    await Inbox(engine).accept(receipt("e1"), [event("https://img.example.com/a.jpg", id="a1")], Rules(wanted()))
+    await accept(Inbox(engine), receipt("e1"), [event("https://img.example.com/a.jpg", id="a1")], Rules(wanted()))
     await engine.close()
     if is_postgres(store_url):
         await asyncio.to_thread(fill_postgres, store_url, 10)

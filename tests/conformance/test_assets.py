@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.stored import NOW, Rules, at, event, receipt
+from support.stored import NOW, Rules, accept, at, event, receipt
 
 from service.domain.memory import AssetMemory
 from service.store.assets import Assets, Known
@@ -30,12 +30,12 @@ async def test_what_was_not_known_is_the_asset_s_present_state(engine: Engine) -
 
 async def test_the_next_event_finds_it(engine: Engine) -> None:
     await learn(engine, Known("a1", (OLD,)))
-    await Inbox(engine).accept(receipt("e1"), [event(NEW, id="a1", occurred_at=at(-1000))], Rules())
+    await accept(Inbox(engine), receipt("e1"), [event(NEW, id="a1", occurred_at=at(-1000))], Rules())
     assert (await remembered(engine)).earlier_urls == (OLD,)
 
 
 async def test_what_events_have_told_stays(engine: Engine) -> None:
-    await Inbox(engine).accept(receipt("e1"), [event(NEW, id="a1", occurred_at=at(0))], Rules())
+    await accept(Inbox(engine), receipt("e1"), [event(NEW, id="a1", occurred_at=at(0))], Rules())
     before = await remembered(engine)
     assert await learn(engine, Known("a1", (NEW,))) == 0
     assert await remembered(engine) == before
@@ -51,7 +51,7 @@ async def test_without_an_environment_it_is_known_in_each_until_that_has_an_even
     rules = Rules()
     for number, environment in enumerate(["master", "staging", "master"]):
         told = event(f"{NEW}?{number}", id="a1", environment=environment)
-        await Inbox(engine).accept(receipt(f"e{number}"), [told], rules)
+        await accept(Inbox(engine), receipt(f"e{number}"), [told], rules)
     known = AssetMemory(urls=(OLD,))
     assert rules.remembered[:2] == [known, known]
     assert (await remembered(engine, environment="staging")).earlier_urls == (OLD,)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from msgspec import structs
-from support.stored import IMAGE, NOW, Rules, asked, at, event, pending, receipt, settled, stored, taken, wanted
+from support.stored import IMAGE, NOW, Rules, accept, asked, at, event, pending, receipt, settled, stored, taken, wanted
 
 from service.domain.errors import CommandFailed
 from service.domain.events import AssetEvent, AssetKind
@@ -27,7 +27,7 @@ BAD = "https://img.example.com/*.jpg"
 async def test_an_accepted_receipt_comes_back_as_it_went_in(engine: Engine) -> None:
     inbox = Inbox(engine)
     new = receipt("e1", body=b"\x00\xff body", body_bytes=7, signed_at=at(-3), path="/hooks/cms?a=%2F&b=é")
-    accepted = await inbox.accept(new, [event(IMAGE)], Rules())
+    accepted = await accept(inbox, new, [event(IMAGE)], Rules())
     assert (accepted.id, accepted.status, accepted.reason, accepted.purges) == (new.id, "accepted", None, 1)
     kept = await inbox.get(new.id)
     assert kept is not None
@@ -62,9 +62,9 @@ async def test_a_second_delivery_only_counts(engine: Engine, events: int) -> Non
     inbox = Inbox(engine)
     told = [event(f"https://img.example.com/{n}.jpg", id=f"a{n}") for n in range(events)]
     first = receipt("e1")
-    await inbox.accept(first, told, Rules())
+    await accept(inbox, first, told, Rules())
     rules = Rules()
-    again = await inbox.accept(receipt("e1", at(60)), told, rules)
+    again = await accept(inbox, receipt("e1", at(60)), told, rules)
     assert (again.id, again.status, again.purges, again.planned) == (first.id, "duplicate", 0, ())
     assert rules.seen == []  # it is not planned for nothing
     kept = await inbox.get(first.id)
@@ -87,7 +87,7 @@ async def test_what_was_rolled_back_burns_no_event_id(engine: Engine) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await Inbox(engine).accept(receipt("e1"), [event(IMAGE)], broken)
+        await accept(Inbox(engine), receipt("e1"), [event(IMAGE)], broken)
     assert await Inbox(engine).list() == []
     assert (await taken(engine, event(IMAGE), event_id="e1")).status == "accepted"
 
@@ -107,9 +107,9 @@ async def test_refused_and_unreadable_requests_burn_no_event_id(engine: Engine) 
 @pytest.mark.parametrize("status", [ReceiptStatus.IGNORED, ReceiptStatus.TEST])
 async def test_what_is_about_no_image_keeps_its_verdict(engine: Engine, status: ReceiptStatus) -> None:
     inbox = Inbox(engine)
-    accepted = await inbox.accept(receipt("e1", status=status, reason="a page"), [], Rules())
+    accepted = await accept(inbox, receipt("e1", status=status, reason="a page"), [], Rules())
     assert (accepted.status, accepted.reason) == (status, "a page")
-    assert (await inbox.accept(receipt("e1", status=status), [], Rules())).status == "duplicate"
+    assert (await accept(inbox, receipt("e1", status=status), [], Rules())).status == "duplicate"
 
 
 async def test_the_newest_refused_requests_of_a_source_stay(engine: Engine) -> None:
@@ -132,7 +132,7 @@ async def test_a_request_that_was_cut_short_is_not_whole(engine: Engine) -> None
 async def test_listings_are_filtered_and_paged(engine: Engine) -> None:
     inbox = Inbox(engine)
     for number in range(6):
-        await inbox.accept(receipt(now=at(number), source=f"s{number % 2}"), [event()], Rules())
+        await accept(inbox, receipt(now=at(number), source=f"s{number % 2}"), [event()], Rules())
     pages, before = [], None
     while page := await inbox.list(before=before, limit=4):
         pages.append([one.received_at for one in page])
@@ -161,7 +161,7 @@ async def test_a_rule_that_fails_on_one_event_of_several_takes_nothing_from_the_
         return (bad if told.id == "bad" else good)(told, memory)
 
     events = [event(OLD, id="bad"), event(IMAGE, id="good"), event(NEW, id="bad")]
-    accepted = await Inbox(engine).accept(receipt(), events, rules)
+    accepted = await accept(Inbox(engine), receipt(), events, rules)
     assert (accepted.status, accepted.reason) == ("accepted", "rule 'b' failed; rule 'b' failed")
     assert [purge.src_image for purge in await pending(engine)] == [IMAGE]
 
@@ -329,7 +329,7 @@ async def test_a_refused_request_that_verifies_now_is_accepted_unless_its_event_
 
 async def test_a_receipt_removed_in_the_meantime_is_not_replayed(engine: Engine) -> None:
     inbox = Inbox(engine)
-    await inbox.accept(new := receipt(), [], Rules())
+    await accept(inbox, new := receipt(), [], Rules())
     kept = await inbox.get(new.id)
     assert kept is not None
     with pytest.raises(CommandFailed, match="removed"):

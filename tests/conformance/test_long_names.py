@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 from msgspec.structs import replace
-from support.stored import NOW, Rules, at, event, receipt
+from support.stored import NOW, Rules, accept, at, event, receipt
 
 from service.domain.events import AssetEvent, AssetKind
 from service.domain.lookups import LookupEnd, LookupSettlement, LookupState, PlannedLookup
@@ -44,12 +44,12 @@ async def test_an_event_of_an_asset_with_a_long_name_is_stored_and_remembered(
     engine: Engine, asset: str, environment: str
 ) -> None:
     inbox = Inbox(engine)
-    first = await inbox.accept(receipt("e1"), [event(OLD, id=asset, environment=environment)], Rules())
+    first = await accept(inbox, receipt("e1"), [event(OLD, id=asset, environment=environment)], Rules())
     assert (first.status, first.purges) == (ReceiptStatus.ACCEPTED, 1)
     rules = Rules()
     moved = event(NEW, id=asset, environment=environment)
     elsewhere = event(NEW, id=asset + "x", environment=environment)
-    await inbox.accept(receipt("e2", at(1)), [moved, moved, elsewhere], rules)
+    await accept(inbox, receipt("e2", at(1)), [moved, moved, elsewhere], rules)
     assert [seen.all_urls for seen in rules.seen] == [(NEW, OLD), (NEW, OLD), (NEW,)], "its former URL is known"
     ((kept, memory),) = await inbox.assets("cms", asset)
     assert (kept, memory.urls) == (key_of(environment), (NEW,))
@@ -70,10 +70,10 @@ async def test_it_is_looked_up_once_and_put_back_into_the_one_that_waits(
 ) -> None:
     inbox, lookups = Inbox(engine), Lookups(engine)
     told = event(id=asset, environment=environment, kind=AssetKind.REPLACED)
-    await inbox.accept(receipt("e1"), [told], _Asking())
+    await accept(inbox, receipt("e1"), [told], _Asking())
     claimed = await lookups.claim("cms", "worker", NOW)
     assert claimed is not None
-    await inbox.accept(receipt("e2", at(1)), [told], _Asking())
+    await accept(inbox, receipt("e2", at(1)), [told], _Asking())
     await lookups.settle(claimed, LookupSettlement(state=LookupState.PENDING, last_error="503", due_at=at(2)), at(1))
     again = await lookups.claim("cms", "worker", at(2))
     assert again is not None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from msgspec import structs
-from support.stored import NOW, Rules, at, event, receipt
+from support.stored import NOW, Rules, accept, at, event, receipt
 
 from service.domain.errors import CommandFailed, Unreadable
 from service.domain.events import AssetEvent, AssetKind
@@ -41,7 +41,7 @@ class Asking(Rules):
 
 async def taken(engine: Engine, *events: AssetEvent, url: str = URL, **more: Any) -> tuple[NewReceipt, Accepted]:
     new = receipt(**more)
-    return new, await Inbox(engine).accept(new, events or [event()], Asking(url))
+    return new, await accept(Inbox(engine), new, events or [event()], Asking(url))
 
 
 async def claimed(engine: Engine, now: datetime = NOW) -> Lookup:
@@ -260,7 +260,7 @@ async def test_a_later_event_with_another_address_is_worth_another_try(engine: E
 async def test_an_older_receipt_does_not_bring_its_address_back(engine: Engine) -> None:
     older = receipt(now=at(-5))
     await taken(engine, url=f"{URL}?ref=2")
-    await Inbox(engine).accept(older, [event()], Asking(f"{URL}?ref=1"))
+    await accept(Inbox(engine), older, [event()], Asking(f"{URL}?ref=1"))
     assert (await claimed(engine)).url == f"{URL}?ref=2"
 
 
@@ -294,8 +294,8 @@ async def test_many_events_are_planned_in_steps(engine: Engine) -> None:
 async def test_a_later_event_that_was_dealt_with_meanwhile_is_the_newer(engine: Engine) -> None:
     await taken(engine)
     lookup = await claimed(engine)
-    await Inbox(engine).accept(
-        receipt(now=at(1)), [event("https://img.example.com/x.jpg", kind=AssetKind.DELETED)], Rules()
+    await accept(
+        Inbox(engine), receipt(now=at(1)), [event("https://img.example.com/x.jpg", kind=AssetKind.DELETED)], Rules()
     )
     await resolved(engine, lookup)
     ((_, memory),) = await Inbox(engine).assets("cms", "a1")
@@ -308,7 +308,7 @@ async def test_times_of_events_decide_where_there_are_some(engine: Engine) -> No
     await taken(engine, event(occurred_at=at(-10)))
     lookup = await claimed(engine)
     newer = event("https://img.example.com/x.jpg", occurred_at=at(-5))
-    await Inbox(engine).accept(receipt(now=at(-20)), [newer], Rules())
+    await accept(Inbox(engine), receipt(now=at(-20)), [newer], Rules())
     await resolved(engine, lookup)
     ((_, memory),) = await Inbox(engine).assets("cms", "a1")
     assert (memory.urls, memory.occurred_at) == (("https://img.example.com/x.jpg",), at(-5))

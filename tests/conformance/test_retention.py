@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from support.stored import NOW, Rules, asked, at, attempt, claimed, event, receipt, settled, states, wanted
+from support.stored import NOW, Rules, accept, asked, at, attempt, claimed, event, receipt, settled, states, wanted
 
 from service.domain.attempts import Settlement
 from service.domain.purges import PurgeState, ReceiptStatus
@@ -64,10 +64,10 @@ async def test_each_kind_goes_when_its_time_has_come(engine: Engine) -> None:
 
 async def test_an_event_id_may_come_again_when_its_receipt_is_gone(engine: Engine) -> None:
     inbox = Inbox(engine)
-    await inbox.accept(receipt("e1", status=ReceiptStatus.IGNORED), [], Rules())
+    await accept(inbox, receipt("e1", status=ReceiptStatus.IGNORED), [], Rules())
     await pruned(engine, day(31))
     again = receipt("e1", day(31), status=ReceiptStatus.IGNORED)
-    assert (await inbox.accept(again, [], Rules())).status == "ignored"
+    assert (await accept(inbox, again, [], Rules())).status == "ignored"
 
 
 async def test_a_purge_that_goes_before_its_receipt_takes_its_link_along(engine: Engine) -> None:
@@ -101,7 +101,7 @@ async def test_steps_are_small_however_much_hangs_on_one_row(engine: Engine) -> 
 
 
 async def test_what_is_asked_for_while_pruning_stays(engine: Engine) -> None:
-    await Inbox(engine).accept(receipt(now=day(31)), [event("/a.png")], Rules())
+    await accept(Inbox(engine), receipt(now=day(31)), [event("/a.png")], Rules())
     assert await pruned(engine, day(31)) == []
     assert len(await states(engine)) == 1
 

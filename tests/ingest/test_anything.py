@@ -29,9 +29,15 @@ from service.store.inbox import Accepted
 class Planning(BrokenInbox):
     """Plans as the store does, and stores nothing."""
 
-    async def accept(self, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Accepted:
-        planned = tuple(plan(event, None) for event in events)
-        return Accepted(new.id, new.status, new.reason, sum(len(event.purges) for event in planned), planned)
+    async def accept(
+        self, verified: Sequence[tuple[NewReceipt, Sequence[AssetEvent], Planner]]
+    ) -> Sequence[Accepted | Exception]:
+        found: list[Accepted | Exception] = []
+        for new, events, plan in verified:
+            planned = tuple(plan(event, None) for event in events)
+            purges = sum(len(event.purges) for event in planned)
+            found.append(Accepted(new.id, new.status, new.reason, purges, planned))
+        return found
 
     async def keep(self, new: NewReceipt, newest: int) -> None:
         assert len(new.body) == new.body_bytes

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 from support.intake import GATE_SECRET, NOW, PROJECTS, SOURCES, BrokenInbox, Relay, ask, relay
 from support.told import logged
 
@@ -23,9 +22,9 @@ from service.settings.model import Limits, Project, Rule, Source
 KIB = 1024
 
 
-@pytest.fixture
-async def started(tmp_path: Path) -> AsyncIterator[Relay]:
-    async with relay(tmp_path) as running:
+@pytest.fixture(params=[False, True], ids=["asgi", "whole"])
+async def started(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Relay]:
+    async with relay(tmp_path, whole=request.param) as running:
         yield running
 
 
@@ -217,11 +216,12 @@ async def test_an_unreadable_body_is_kept_whole(started: Relay, body: bytes) -> 
     assert receipt.id in told.json["error"]["message"]
 
 
-async def test_too_many_events_in_one_body_are_unreadable(started: Relay) -> None:
-    started.pipelines["hook"] = replace(started.pipelines["hook"], events_per_request=0)
-    assert (await started.post("hook")).code == "unreadable"
-    reason = (await started.only(ReceiptStatus.UNREADABLE)).reason
-    assert reason == "the body holds 1 events, limits.events_per_request allows 0"
+@pytest.mark.parametrize("whole", [False, True])
+async def test_too_many_events_in_one_body_are_unreadable(tmp_path: Path, whole: bool) -> None:
+    async with relay(tmp_path, limits=Limits(events_per_request=0), whole=whole) as running:
+        assert (await running.post("hook")).code == "unreadable"
+        reason = (await running.only(ReceiptStatus.UNREADABLE)).reason
+        assert reason == "the body holds 1 events, limits.events_per_request allows 0"
 
 
 # -- confirmations and keys
@@ -263,9 +263,13 @@ async def test_without_the_key_nobody_can_judge(started: Relay) -> None:
 # -- the store
 
 
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("each", [False, True])
 @pytest.mark.parametrize(("source", "changes"), [("hook", {}), ("keyed", {"body": [b"unreadable"]})])
-async def test_what_is_not_stored_is_never_acknowledged(tmp_path: Path, source: str, changes: dict[str, Any]) -> None:
-    async with relay(tmp_path, inbox=BrokenInbox()) as running:
+async def test_what_is_not_stored_is_never_acknowledged(
+    tmp_path: Path, source: str, changes: dict[str, Any], each: bool, whole: bool
+) -> None:
+    async with relay(tmp_path, inbox=BrokenInbox(each=each), whole=whole) as running:
         with logged() as lines:
             told = await running.post(source, **changes)
         assert (told.status, told.code, told.headers["retry-after"]) == (503, "unavailable", "10")
@@ -285,7 +289,7 @@ async def test_a_bug_is_a_503_with_its_traceback_in_the_log(started: Relay) -> N
     assert (told.status, told.code) == (503, "unavailable")
     assert b"ZeroDivision" not in told.body
     failed, wide = lines
-    assert (failed["event"], failed["exc_info"], wide["verdict"]) == ("webhook.failed", True, "failed")
+    assert (failed["event"], failed["exc_info"][0], wide["verdict"]) == ("webhook.failed", ZeroDivisionError, "failed")
     assert failed["request_id"] == wide["request_id"] == told.headers["x-request-id"]
 
 
@@ -313,6 +317,15 @@ async def test_a_body_over_the_limit(
         assert (told.status, told.code, told.headers["connection"]) == (413, "too_large", "close")
         assert [(line["verdict"], line["bytes"]) for line in lines] == [("too_large", None)]
         assert await running.receipts() == []
+
+
+async def test_a_body_that_came_whole_and_is_over_the_limit(tmp_path: Path) -> None:
+    async with relay(tmp_path, limits=Limits(body_bytes=KIB), whole=True) as running:
+        with logged() as lines:
+            told = await running.post("hook", body=[b"x" * 1025])
+        assert (told.status, told.code, told.headers["connection"]) == (413, "too_large", "close")
+        assert [(line["verdict"], line["bytes"]) for line in lines] == [("too_large", None)]
+        assert (await running.post("hook")).status == 200
 
 
 async def test_a_body_of_exactly_the_limit_in_pieces(tmp_path: Path) -> None:
@@ -355,18 +368,19 @@ async def test_a_sender_that_goes_away_is_not_answered(started: Relay) -> None:
     assert await started.receipts() == []
 
 
-async def test_over_the_quota(tmp_path: Path) -> None:
+@pytest.mark.parametrize("whole", [False, True])
+async def test_over_the_quota(tmp_path: Path, whole: bool) -> None:
     secrets = SOURCES["hook"].secrets
     sources = {
         "hook": Source(provider="standard-webhooks", secrets=secrets, quota="2/minute"),
         "other": Source(provider="standard-webhooks", secrets=secrets),
     }
-    async with relay(tmp_path, sources=sources) as running:
+    async with relay(tmp_path, sources=sources, whole=whole) as running:
         told = [await running.post("hook", body=[b"forged"]) for _ in range(2)]
         assert [one.status for one in told] == [401, 401]
         request = running.signed("hook")
         with logged() as lines:
-            limited = await running.send(request, body=[None])
+            limited = await running.send(request, body=[b"x" if whole else None])
         assert (limited.status, limited.code) == (429, "rate_limited")
         assert (limited.headers["retry-after"], limited.headers["connection"]) == ("30", "close")
         assert [(line["verdict"], line["status"], line["source"]) for line in lines] == [("rate_limited", 429, "hook")]

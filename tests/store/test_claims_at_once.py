@@ -10,7 +10,7 @@ from itertools import count
 from random import Random
 
 import pytest
-from support.stored import Rules, at, attempt, event, receipt, states, wanted
+from support.stored import Rules, accept, at, attempt, event, receipt, states, wanted
 
 from service.domain.attempts import Settlement
 from service.domain.ids import new_id
@@ -44,7 +44,7 @@ class Model:
             image = self.random.choice(IMAGES)
             purge = wanted(image, self.random.choice(list(Action)))
             begun = next(self.steps)
-            await Inbox(engine).accept(receipt(f"{name}-{number}"), [event(id=f"{name}-{image}")], Rules(purge))
+            await accept(Inbox(engine), receipt(f"{name}-{number}"), [event(id=f"{name}-{image}")], Rules(purge))
             self.asked_at[image] = max(begun, self.asked_at.get(image, 0))
 
     async def call(self, engine: Engine) -> None:

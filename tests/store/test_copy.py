@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from support.stored import Rules, at, claimed, event, receipt, wanted
+from support.stored import Rules, accept, at, claimed, event, receipt, wanted
 
 from service.domain.errors import CommandFailed, StoreUnavailable
 from service.domain.holds import Hold, HoldKind
@@ -43,7 +43,7 @@ async def _fill(path: Path) -> None:
     inbox = Inbox(engine)
     for number in range(EVENTS):
         image = f"https://img.example.com/{number}\N{SNOWMAN}.jpg"
-        await inbox.accept(receipt(f"e{number}", body=b"\x00\xff", path="/a\0b"), [event(image)], Rules(wanted(image)))
+        await accept(inbox, receipt(f"e{number}", body=b"\x00\xff", path="/a\0b"), [event(image)], Rules(wanted(image)))
     await claimed(engine)
     board = Board(engine)
     hold = Hold(project="shop", kind=HoldKind.AUTO, reason="403", credential="fake", since=at(0), probe_at=at(60))

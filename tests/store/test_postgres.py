@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from support.stored import Rules, event, receipt, wanted
+from support.stored import Rules, accept, event, receipt, wanted
 
 from service.domain.errors import StoreTooNew, StoreUnavailable
 from service.store.engine import Tx
@@ -144,7 +144,7 @@ async def test_the_same_event_at_two_processes_is_stored_once(engine: PostgresEn
     other = await PostgresEngine.open(url)
     stored = await asyncio.gather(
         *(
-            Inbox(one).accept(receipt("e1", id=f"rcp_{n}"), [event()], Rules(wanted()))
+            accept(Inbox(one), receipt("e1", id=f"rcp_{n}"), [event()], Rules(wanted()))
             for n in range(10)
             for one in (engine, other)
         )
@@ -174,16 +174,16 @@ async def test_a_process_hears_what_another_took_in_that_is_due_at_once(engine: 
     inbox = Inbox(other)
     async with asyncio.timeout(20):
         while heard.empty():  # until it listens
-            await inbox.accept(receipt(f"{time.monotonic()}"), [event()], Rules(wanted(settle=0)))
+            await accept(inbox, receipt(f"{time.monotonic()}"), [event()], Rules(wanted(settle=0)))
             await asyncio.sleep(0.05)
         assert await heard.get() == "shop"
         disconnected(url)
         while heard.qsize() < 2:  # and listens again
-            await inbox.accept(receipt(f"{time.monotonic()}"), [event()], Rules(wanted(settle=0)))
+            await accept(inbox, receipt(f"{time.monotonic()}"), [event()], Rules(wanted(settle=0)))
             await asyncio.sleep(0.1)
     while not heard.empty():
         heard.get_nowait()
-    await inbox.accept(receipt("settles"), [event()], Rules(wanted(settle=5)))
+    await accept(inbox, receipt("settles"), [event()], Rules(wanted(settle=5)))
     await asyncio.sleep(0.2)
     assert heard.empty(), "a look finds it in time"
     await other.close()

@@ -32,7 +32,7 @@ asyncio.run(main())
 
 LOAD = """
 import asyncio, sys
-from support.stored import Rules, claimed, event, receipt
+from support.stored import accept, Rules, claimed, event, receipt
 from service.store import open_store
 from service.store import open_store
 from service.store.inbox import Inbox
@@ -46,7 +46,7 @@ async def main():
         while True:
             number += 1
             url = f"/{name}/{number}.png"
-            stored = await inbox.accept(receipt(url), [event(url, id=url)], Rules())
+            stored = await accept(inbox, receipt(url), [event(url, id=url)], Rules())
             print(stored.id, url, flush=True)
             if number % 10 == 0:
                 await claimed(engine)

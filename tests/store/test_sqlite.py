@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
-from support.stored import NOW, Rules, at, event, receipt
+from support.stored import NOW, Rules, accept, at, event, receipt
 
 import service.store.group_writer
 import service.store.sqlite
@@ -279,11 +279,11 @@ async def test_what_is_acknowledged_on_a_filling_disk_is_there_after_a_restart(
     while failures < 3:
         new = receipt(now=at(len(acked)), body=os.urandom(20_000))
         try:
-            acked.append((await inbox.accept(new, [event("/a.png")], Rules())).id)
+            acked.append((await accept(inbox, new, [event("/a.png")], Rules())).id)
         except StoreUnavailable:
             failures += 1
     no_room()
-    acked.append((await inbox.accept(receipt(), [event("/b.png")], Rules())).id)
+    acked.append((await accept(inbox, receipt(), [event("/b.png")], Rules())).id)
     await engine.close()
     again = await SqliteEngine.open(path)
     assert {one.id for one in await Inbox(again).list(limit=10_000)} == set(acked)
@@ -526,7 +526,7 @@ async def test_no_file_stays_open_after_errors(engine: SqliteEngine, path: Path)
 
 async def test_times_survive_to_the_millisecond(engine: SqliteEngine) -> None:
     new = receipt(now=at(0.123))
-    await Inbox(engine).accept(new, [], Rules())
+    await accept(Inbox(engine), new, [], Rules())
     kept = await Inbox(engine).get(new.id)
     assert kept is not None
     assert kept.received_at - NOW == at(0.123) - NOW

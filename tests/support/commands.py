@@ -23,6 +23,7 @@ from service.store import open_store
 from service.store.engine import Engine
 from service.store.inbox import Inbox
 from support import leaks
+from support.stored import accept
 
 T = TypeVar("T")
 
@@ -135,7 +136,7 @@ class Relay:
         notification = pipeline.read(verified)
         receipt = pipeline.receipt(request, verified, notification)
         planner = pipeline.planner(notification, verified)
-        return self.store(lambda engine: Inbox(engine).accept(receipt, notification.events, planner))
+        return self.store(lambda engine: accept(Inbox(engine), receipt, notification.events, planner))
 
     def refuse(self, request: RawRequest, source: str = "hook", at: datetime = NOW) -> str:
         """Keeps a request that was refused; its receipt's id."""

@@ -13,6 +13,7 @@ from service.domain.ids import new_id
 from service.domain.memory import AssetMemory
 from service.domain.purges import Action, PlannedPurge, Purge, PurgeState, ReceiptStatus
 from service.domain.receipts import NewReceipt, PlannedEvent
+from service.ingest.ports import Planner
 from service.rules.memory import next_memory, with_memory
 from service.store.engine import Engine
 from service.store.inbox import Accepted, Inbox
@@ -83,17 +84,25 @@ class Rules:
         )
 
 
+async def accept(inbox: Inbox, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Accepted:
+    """Take in one webhook; raises why that could not be done."""
+    (outcome,) = await inbox.accept([(new, events, plan)])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
 async def asked(engine: Engine, *purges: PlannedPurge, now: datetime = NOW) -> list[Purge]:
     """Take in a webhook for which exactly these purges are planned; the purges that now stand for them."""
     inbox = Inbox(engine)
     new = receipt(now=now)
-    await inbox.accept(new, [event()], Rules(*purges))
+    await accept(inbox, new, [event()], Rules(*purges))
     return [purge for purge, _ in await inbox.purges_of(new.id)]
 
 
 async def taken(engine: Engine, *events: AssetEvent, rules: Rules | None = None, **more: Any) -> Accepted:
     """Take in a webhook with these events."""
-    return await Inbox(engine).accept(receipt(**more), events, rules or Rules())
+    return await accept(Inbox(engine), receipt(**more), events, rules or Rules())
 
 
 async def claimed(engine: Engine, now: datetime = NOW, limit: int = 8, project: str = "shop") -> list[Purge]:

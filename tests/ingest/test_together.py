@@ -1,0 +1,147 @@
+"""Webhooks that come in one turn of the loop take each step together, and each ends as if it had come alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from support.intake import NOW, BrokenInbox, Relay, relay
+from support.told import logged
+
+from service.domain.events import Notification
+from service.domain.receipts import NewReceipt
+from service.domain.requests import RawRequest, Verified
+from service.ingest.pipeline import Pipeline
+from service.observability.tally import Tally
+from service.providers.base import Sample
+
+
+@pytest.fixture
+async def started(tmp_path: Path) -> AsyncIterator[Relay]:
+    async with relay(tmp_path, whole=True) as running:
+        yield running
+
+
+def webhooks(started: Relay, number: int) -> list[RawRequest]:
+    """Genuine ones of the source `hook`, each about an image of its own."""
+    provider = started.pipelines["hook"].provider
+    bodies = [b'{"type":"asset.replaced","data":{"id":"%d","url":"https://img/%d"}}' % (n, n) for n in range(number)]
+    return [
+        provider.sign(Sample(body, {"webhook-id": f"msg_{n}"}), "/hooks/hook", NOW) for n, body in enumerate(bodies)
+    ]
+
+
+async def test_they_share_a_transaction(started: Relay) -> None:
+    before = started.engine.stats.commits
+    told = await asyncio.gather(*(started.send(request) for request in webhooks(started, 50)))
+    assert started.engine.stats.commits == before + 1
+    receipts = {receipt.id: receipt for receipt in await started.receipts()}
+    for number, one in enumerate(told):
+        assert (one.status, one.json["status"]) == (200, "accepted")
+        ((purge, _),) = await started.inbox.purges_of(one.json["receipt"])
+        assert purge.src_image == f"https://img/{number}"
+        assert b'"id":"%d"' % number in (receipts[one.json["receipt"]].body or b"")
+    assert len({one.headers["x-request-id"] for one in told}) == 50
+
+
+async def test_each_gets_its_own_answer(started: Relay) -> None:
+    good, again, other = webhooks(started, 3)
+    forged = RawRequest(other.method, other.path, other.headers, other.body + b" ")
+    unreadable = started.pipelines["hook"].provider.sign(Sample(b"no JSON"), "/hooks/hook", NOW)
+    with logged() as lines:
+        told = await asyncio.gather(
+            started.send(good),
+            started.send(forged),
+            started.send(unreadable),
+            started.send(again),
+            started.send(again),
+            started.post("keyed", body=[b"confirm https://keyed.example/yes"]),
+            started.post("keyed", body=[b"bug"]),
+            started.send(other),
+        )
+    assert [one.status for one in told] == [200, 401, 400, 200, 200, 204, 503, 200]
+    assert [one.json["status"] for one in (told[0], told[3], told[4], told[7])] == [
+        "accepted",
+        "accepted",
+        "duplicate",
+        "accepted",
+    ]
+    assert told[3].json["receipt"] == told[4].json["receipt"]
+    assert started.network.confirmed == ["https://keyed.example/yes"]
+    wide = {line["request_id"]: line["verdict"] for line in lines if line["event"] == "webhook.received"}
+    assert [wide[one.headers["x-request-id"]] for one in told] == [
+        "accepted",
+        "refused",
+        "unreadable",
+        "accepted",
+        "duplicate",
+        "test",
+        "failed",
+        "accepted",
+    ]
+    await started.kept()
+    statuses = sorted(receipt.status for receipt in await started.receipts())
+    assert statuses == ["accepted", "accepted", "accepted", "refused", "test", "unreadable"]
+
+
+async def test_one_that_cannot_be_stored_harms_no_other(started: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    planner = Pipeline.planner
+
+    def broken(self: Pipeline, notification: Notification, verified: Verified) -> object:
+        def planned(*_: object) -> None:
+            raise ZeroDivisionError("a bug of ours")
+
+        return planned if b"/1" in verified.body else planner(self, notification, verified)
+
+    monkeypatch.setattr(Pipeline, "planner", broken)
+    with logged() as lines:
+        told = await asyncio.gather(*(started.send(request) for request in webhooks(started, 3)))
+    assert [one.status for one in told] == [200, 503, 200]
+    (failed,) = [line for line in lines if line["event"] == "webhook.failed"]
+    assert failed["exc_info"][0] is ZeroDivisionError
+    assert failed["request_id"] == told[1].headers["x-request-id"]
+    assert len(await started.receipts()) == 2
+    assert (await started.health.check()).reasons == ()
+
+
+async def test_a_bug_before_the_store_is_told_with_its_webhook(started: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    receipt = Pipeline.receipt
+
+    def broken(self: Pipeline, request: RawRequest, verified: Verified, notification: Notification) -> NewReceipt:
+        if b"/1" in request.body:
+            raise ZeroDivisionError("a bug of ours")
+        return receipt(self, request, verified, notification)
+
+    monkeypatch.setattr(Pipeline, "receipt", broken)
+    with logged() as lines:
+        told = await asyncio.gather(*(started.send(request) for request in webhooks(started, 3)))
+    assert [one.status for one in told] == [200, 503, 200]
+    assert [line["request_id"] for line in lines if line["event"] == "webhook.failed"] == [
+        told[1].headers["x-request-id"]
+    ]
+
+
+async def test_nobody_waits_for_an_answer_that_a_bug_has_prevented(
+    started: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tally, "webhook", lambda *_: 1 / 0)
+    with logged() as lines:
+        told = await asyncio.gather(*(started.send(request) for request in webhooks(started, 2)))
+    assert [(one.status, one.code) for one in told] == [(500, "internal")] * 2
+    assert [line["event"] for line in lines] == ["webhook.unanswered"]
+
+
+async def test_the_store_s_trouble_is_everybody_s(tmp_path: Path) -> None:
+    async with relay(tmp_path, inbox=BrokenInbox(), whole=True) as running:
+        told = await asyncio.gather(*(running.send(request) for request in webhooks(running, 3)))
+        assert [(one.status, one.code) for one in told] == [(503, "unavailable")] * 3
+        assert running.woken == []
+        assert (await running.health.check()).reasons == ("the disk is full",)
+
+
+async def test_a_store_that_is_closed_takes_nothing(started: Relay) -> None:
+    await started.engine.close()
+    told = await asyncio.gather(*(started.send(request) for request in webhooks(started, 2)))
+    assert [one.status for one in told] == [503, 503]
