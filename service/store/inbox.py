@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from service.domain.clock import from_ms, to_ms
 from service.domain.errors import CommandFailed
@@ -147,24 +146,28 @@ def _count(tx: Tx, again: Sequence[tuple[str, datetime]]) -> None:
 
 
 def _store(tx: Tx, first: Sequence[_Incoming]) -> list[Accepted]:
+    news = [one.new for one in first]
     memories = Memories(tx, [(one.new.source, one.events) for one in first])
-    accepted: list[Accepted] = []
-    rows: list[tuple[Any, ...]] = []
-    led: list[Led] = []
-    for one in first:
-        new = one.new
-        planned = memories.plan(new.source, one.events, one.plan)
-        status, reason = verdict(new, planned)
-        rows.append(_row(new, _trace(planned), status, reason))
-        led.append(Led(new.source, new.id, planned, new.received_at, new.received_at))
-        accepted.append(Accepted(new.id, status, reason, 0, planned))
-    _insert(tx, rows)
-    if traces := [(one.new.id, one.new.traceparent) for one in first if one.new.traceparent is not None]:
-        tx.rows("keep_traces", traces)
-    for one, outcome in zip(first, accepted, strict=True):
-        _add_lookups(tx, one.new, outcome.planned)
-    counts = apply_events(tx, memories, led)
-    return [replace(one, purges=count) if count else one for one, count in zip(accepted, counts, strict=True)]
+    planned = [memories.plan(one.new.source, one.events, one.plan) for one in first]
+    verdicts = [verdict(*each) for each in zip(news, planned, strict=True)]
+    traces = [_trace(events) for events in planned]
+    _insert(tx, [_row(new, trace, *told) for new, trace, told in zip(news, traces, verdicts, strict=True)])
+    if parents := [(new.id, new.traceparent) for new in news if new.traceparent is not None]:
+        tx.rows("keep_traces", parents)
+    for new, events in zip(news, planned, strict=True):
+        _add_lookups(tx, new, events)
+    counts = apply_events(
+        tx,
+        memories,
+        [
+            Led(new.source, new.id, events, new.received_at, new.received_at)
+            for new, events in zip(news, planned, strict=True)
+        ],
+    )
+    return [
+        Accepted(new.id, status, reason, purges, events)
+        for new, (status, reason), purges, events in zip(news, verdicts, counts, planned, strict=True)
+    ]
 
 
 def _replan(tx: Tx, receipt: Receipt, new: NewReceipt, events: Sequence[AssetEvent], plan: Planner) -> Accepted:

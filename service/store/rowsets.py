@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-MOST = 64
-"""Rows of one statement. Their numbers are powers of two, so that few statements have to be kept prepared."""
+MOST = 128
+"""Rows of one statement."""
+
+_DIGITS = 3  # significant binary ones in a number of rows: two statements or three for any group, and few to be kept
 
 _PARAMETER = re.compile(r":(\w+)|%\((\w+)\)s")
 
@@ -33,13 +35,13 @@ class RowSet:
         self._before, self._after = parts[0], parts[1] + statement[at:]
         self._names_before = tuple(name for part, name in names if part == 1)
         self._names_after = tuple(name for part, name in names if part == 2)
-        self._text = lru_cache(maxsize=None)(self._made)  # one a power of two
+        self._text = lru_cache(maxsize=None)(self._made)  # one a number of rows
 
     def chunks(self, rows: Sequence[Sequence[Any]], scalars: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
         """The statements that take all the rows, in their order, each with its parameters."""
         at = 0
         while at < len(rows):
-            size = min(MOST, 1 << (len(rows) - at).bit_length() - 1)
+            size = _rounded(min(MOST, len(rows) - at))
             parameters = [scalars[name] for name in self._names_before]
             for row in rows[at : at + size]:
                 parameters.extend(row)
@@ -50,3 +52,9 @@ class RowSet:
     def _made(self, size: int, width: int) -> str:
         row = f"({', '.join([self._mark] * width)})"
         return self._before + ", ".join([row] * size) + self._after
+
+
+def _rounded(number: int) -> int:
+    """The next lower number that few statements can be kept prepared for: 1 to 8, 10, 12, 14, 16, 20, 24, …"""
+    shift = max(0, number.bit_length() - _DIGITS)
+    return number >> shift << shift
