@@ -30,7 +30,12 @@ _ATTEMPTS = 5  # at a transaction that another process's got in the way of
 
 
 class Connection(Protocol):
-    """A database as the writing thread sees it; used by that thread alone once it has started."""
+    """A database as the writing thread sees it; used by that thread alone once it has started.
+
+    `in_process` says that its statements run here, in turns with the loop's work, and only a commit waits for long.
+    """
+
+    in_process: bool
 
     def begin(self) -> Tx:
         """A new transaction, on a new connection where there is none; raises whatever is wrong."""
@@ -128,6 +133,7 @@ class GroupWriter:
         self._queue: queue.SimpleQueue[Sequence[_Job[Any]] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._ended = False
+        self._committed: list[_Job[Any]] = []  # and not handed back yet
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -181,12 +187,18 @@ class GroupWriter:
 
     def _run(self) -> None:
         while jobs := self._next_jobs():
+            if any(job.join is None for job in jobs):  # they may take long
+                self._hand_back()
             failure = self._commit(jobs)
             if failure is not None:  # no transaction could even be begun: whoever waits has waited long enough
                 rest = self._waiting_jobs(WAITING)
                 _fail(rest, failure)
                 jobs += rest
-            self._hand_back(jobs)
+            self._hand_back()
+            self._committed = jobs
+            if self._queue.empty() or not self._connection.in_process:
+                self._hand_back()
+        self._hand_back()
 
     def _next_jobs(self) -> list[_Job[Any]]:
         """Waits for jobs and takes those behind them along; none at the end."""
@@ -249,6 +261,7 @@ class GroupWriter:
                 for job, result in zip(members, join(tx, [job.item for job in members]), strict=True):
                     job.result = result
             current = None
+            self._hand_back()  # while the disk is waited for, the loop has the interpreter to itself
             self._connection.commit()
         except Exception as error:
             self._connection.roll_back()
@@ -263,7 +276,11 @@ class GroupWriter:
             self.stats.told(len(jobs), time.perf_counter() - begun_at)
         return None
 
-    def _hand_back(self, jobs: list[_Job[Any]]) -> None:
+    def _hand_back(self) -> None:
+        """Tells the loop what its jobs have come to: of a group, when the next one is about to be committed."""
+        jobs, self._committed = self._committed, []
+        if not jobs:
+            return
         try:
             self._loop.call_soon_threadsafe(self._resolve, jobs)
         except RuntimeError:  # the loop was closed before the store: nobody waits for results any more

@@ -154,6 +154,8 @@ class Server:
 class _Writer:
     """The writing thread's connection: opened anew after whatever ended it."""
 
+    in_process = False
+
     def __init__(self, server: Server, statements: Statements) -> None:
         self._server = server
         self._statements = statements

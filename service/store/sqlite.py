@@ -39,6 +39,8 @@ _OF_THE_JOB = (
 class _Writer:
     """The writing thread's connection: opened anew after whatever ended it."""
 
+    in_process = True
+
     def __init__(self, file: DatabaseFile, statements: Statements) -> None:
         self._file = file
         self._statements = statements

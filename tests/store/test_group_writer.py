@@ -1,0 +1,134 @@
+"""When the writing thread tells the loop what a group has come to."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+
+from service.domain.errors import StoreUnavailable
+from service.store.engine import Tx
+from service.store.group_writer import GroupWriter
+
+
+class Database:
+    """Commits nothing; a commit waits until it is let through, and so does a job of its own that waits for `gate`."""
+
+    def __init__(self, in_process: bool) -> None:
+        self.in_process = in_process
+        self.commits = threading.Semaphore(0)
+        self.committing = threading.Semaphore(0)
+        self.gate = threading.Event()
+        self.waiting = threading.Event()
+        self.begins = 0
+
+    def begin(self) -> Tx:
+        self.begins += 1
+        return cast(Tx, None)
+
+    def commit(self) -> None:
+        self.committing.release()
+        assert self.commits.acquire(timeout=10)
+
+    def roll_back(self) -> None:
+        """Nothing was begun."""
+
+    def drop(self) -> None:
+        """Nothing is open."""
+
+    def of_the_job(self, error: Exception) -> bool:
+        return True
+
+    def in_the_way(self, error: Exception, /) -> bool:
+        return False
+
+    def trouble(self, error: Exception) -> StoreUnavailable:
+        return StoreUnavailable(str(error))
+
+    def job(self, _: Tx) -> str:
+        self.waiting.set()
+        assert self.gate.wait(10)
+        return "long"
+
+
+def twice(_: Tx, items: Sequence[int]) -> Sequence[int]:
+    return [2 * item for item in items]
+
+
+def reached(semaphore: threading.Semaphore) -> Any:
+    return asyncio.to_thread(semaphore.acquire, timeout=10)
+
+
+def started(in_process: bool) -> tuple[Database, GroupWriter]:
+    database = Database(in_process)
+    writer = GroupWriter(database, "test")
+    writer.start()
+    return database, writer
+
+
+async def ended(database: Database, writer: GroupWriter) -> None:
+    database.gate.set()
+    for _ in range(10):
+        database.commits.release()
+    writer.finish()
+    await asyncio.to_thread(writer.join)
+
+
+@pytest.mark.parametrize("in_process", [True, False])
+async def test_a_group_is_handed_back_at_the_latest_while_the_next_one_waits_for_the_disk(in_process: bool) -> None:
+    database, writer = started(in_process)
+    first = writer.write_joined(twice, [1])
+    assert await reached(database.committing)
+    second = writer.write_joined(twice, [2, 3])
+    await asyncio.sleep(0)  # until it is passed on
+    database.commits.release()
+    assert await reached(database.committing)
+    assert await asyncio.wait_for(first, 10) == [2]
+    assert not second.done()
+    database.commits.release()
+    assert await asyncio.wait_for(second, 10) == [4, 6]  # nothing is behind it
+    await ended(database, writer)
+
+
+async def test_no_group_waits_for_a_long_job(  # such as the removal of what is past its retention
+) -> None:
+    database, writer = started(in_process=True)
+    first = writer.write_joined(twice, [1])
+    assert await reached(database.committing)
+    long = writer.write(database.job)
+    await asyncio.sleep(0)
+    database.commits.release()
+    await asyncio.to_thread(database.waiting.wait, 10)
+    assert await asyncio.wait_for(first, 10) == [2]
+    assert not long.done()
+    await ended(database, writer)
+    assert await long == "long"
+
+
+async def test_what_was_committed_last_is_handed_back_at_the_end() -> None:
+    database, writer = started(in_process=True)
+    futures = [writer.write_joined(twice, [1])]
+    assert await reached(database.committing)
+    futures.append(writer.write_joined(twice, [2]))
+    await ended(database, writer)
+    assert [await asyncio.wait_for(future, 10) for future in futures] == [[2], [4]]
+
+
+async def test_nothing_comes_of_nothing() -> None:
+    database, writer = started(in_process=True)
+    assert await asyncio.wait_for(writer.write_joined(twice, []), 10) == []
+    assert database.begins == 0
+    await ended(database, writer)
+
+
+async def test_whoever_has_gone_away_is_not_told() -> None:
+    database, writer = started(in_process=True)
+    gone, there = writer.write_joined(twice, [1, 2]), writer.write_joined(twice, [3])
+    assert await reached(database.committing)
+    gone.cancel()
+    database.commits.release()
+    assert await asyncio.wait_for(there, 10) == [6]
+    await ended(database, writer)
