@@ -57,12 +57,12 @@ class Memories:
         self, source: str, events: Sequence[AssetEvent], plan: Planner, replayed: datetime | None = None
     ) -> tuple[PlannedEvent, ...]:
         """What a request's events come to. `replayed` is when it came in, where that was some time ago."""
-        overtaken = set[Key]()
+        overtaken: AbstractSet[Key] = frozenset()
         if replayed is not None:
             overtaken = {key for key, updated in self._updated.items() if updated > to_ms(replayed)}
         return tuple([self._planned(_key(source, event), event, plan, overtaken) for event in events])
 
-    def _planned(self, key: Key, event: AssetEvent, plan: Planner, overtaken: set[Key]) -> PlannedEvent:
+    def _planned(self, key: Key, event: AssetEvent, plan: Planner, overtaken: AbstractSet[Key]) -> PlannedEvent:
         known = self._known.get(key)
         outcome = plan(event, known)
         if known is not None and (outcome.failed or (key in overtaken and known.is_newer_than(event) is None)):
