@@ -204,8 +204,8 @@ async def test_a_project_held_by_an_operator_waits_for_resume(relay: Relay) -> N
     async with relay.dispatching() as dispatcher:
 
         async def held() -> bool:
-            lanes = dispatcher.status().lanes
-            return bool(lanes) and lanes["shop"].held == "maintenance"
+            lane = dispatcher.status().lanes.get("shop")
+            return lane is not None and lane.held == "maintenance"
 
         await until(held)
         assert relay.fake.calls == []
