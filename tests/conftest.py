@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
 from support import leaks
 from support.postgres import fresh_schema
+from support.watching import unwatched, watched
 
 _LONGEST_ID = 48
+
+
+# Their examples are made at random, so that what they run through is no measure, and there are hundreds of them; or the
+# service runs in processes of its own, which watch themselves. `unwatched` says its reason where it stands.
+_UNWATCHED = {"hypothesis", "e2e", "durability", "unwatched"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop() -> Generator[None, object, object]:
+    """From here on coverage watches what belongs to a test, and not what pytest does between."""
+    with unwatched():
+        return (yield)
+
+
+def _watches(item: pytest.Item) -> AbstractContextManager[None]:
+    return nullcontext() if _UNWATCHED & {mark.name for mark in item.iter_markers()} else watched()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    with _watches(item):
+        yield
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    with _watches(item):
+        yield
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    with _watches(item):
+        yield
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
