@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from support import leaks
 from support.postgres import fresh_schema
 from support.watching import unwatched, watched
@@ -51,6 +53,14 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
     """Long values get the argument's name and a number: keys are made anew in every process, and ids must not be."""
     return argname if isinstance(val, (str, bytes)) and len(val) > _LONGEST_ID else None
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _a_key_is_read_once() -> Iterator[None]:
+    """OpenSSL takes 75 ms to see whether an RSA key's numbers are prime, and senders read theirs for each signature."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(serialization, "load_pem_private_key", cache(serialization.load_pem_private_key))
+        yield
 
 
 @pytest.fixture(autouse=True)
