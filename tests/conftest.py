@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
@@ -19,6 +20,11 @@ _LONGEST_ID = 48
 # Their examples are made at random, so that what they run through is no measure, and there are hundreds of them; or the
 # service runs in processes of its own, which watch themselves. `unwatched` says its reason where it stands.
 _UNWATCHED = {"hypothesis", "e2e", "durability", "unwatched"}
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: nearly always one is at a test that waits for a lease to end, or a timer."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(wrapper=True)
