@@ -36,6 +36,7 @@ from service.providers.registry import provider_class
 from service.providers.verification import verify
 
 UNSIGNED_BODIES = {name for name, case in CASES.items() if case.body == "unsigned"}
+CHANGED_BITS = st.integers(1, 255)
 WRONG_SECRET = ("signature_mismatch", "credential_mismatch", "capability_invalid")
 
 
@@ -143,8 +144,8 @@ def test_no_byte_of_a_signed_body_can_be_changed(name: str, sample: str, data: s
     provider = make(name)
     request = signed_sample(name, sample)
     at = data.draw(st.integers(0, len(request.body) - 1))
-    byte = data.draw(st.integers(0, 255).filter(lambda value: value != request.body[at]))
-    body = request.body[:at] + bytes([byte]) + request.body[at + 1 :]
+    other = request.body[at] ^ data.draw(CHANGED_BITS)
+    body = request.body[:at] + bytes([other]) + request.body[at + 1 :]
     altered = changed(request, body=body)
     if CASES[name].body == "fields" and not reason(provider, altered):
         assert_same_meaning(read(provider, altered), read(provider, request))
