@@ -35,9 +35,12 @@ def test_the_name_says_it_all(name: str, implied: str) -> None:
     assert signed(provider) == signed(spelled)
 
 
-@pytest.mark.parametrize(("name", "words"), [("basic", "auth: {basic: …}"), ("header", "auth: {header: …}")])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("basic", "auth: {basic: …}"), ("header", "auth: {header: …}"), ("plain", "or spell `unverified: true`")],
+)
 def test_a_name_that_leaves_something_open(name: str, words: str) -> None:
-    key, message = problem(name, auth=None)
+    key, message = problem(name, auth=None, unverified=False)
     assert key == "auth"
     assert words in message
 
