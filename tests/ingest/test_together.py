@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.intake import NOW, BrokenInbox, Relay, relay
 from support.told import logged
 
 from service.domain.events import Notification
-from service.domain.receipts import NewReceipt
 from service.domain.requests import RawRequest, Verified
 from service.ingest.pipeline import Pipeline
 from service.observability.tally import Tally
@@ -106,15 +106,18 @@ async def test_one_that_cannot_be_stored_harms_no_other(started: Relay, monkeypa
     assert (await started.health.check()).reasons == ()
 
 
-async def test_a_bug_before_the_store_is_told_with_its_webhook(started: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
-    receipt = Pipeline.receipt
+@pytest.mark.parametrize("step", ["verify", "read", "receipt"])
+async def test_a_bug_before_the_store_is_told_with_its_webhook(
+    started: Relay, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    taken = getattr(Pipeline, step)
 
-    def broken(self: Pipeline, request: RawRequest, verified: Verified, notification: Notification) -> NewReceipt:
-        if b"/1" in request.body:
+    def broken(self: Pipeline, given: RawRequest | Verified, *more: Any) -> Any:
+        if b"/1" in given.body:
             raise ZeroDivisionError("a bug of ours")
-        return receipt(self, request, verified, notification)
+        return taken(self, given, *more)
 
-    monkeypatch.setattr(Pipeline, "receipt", broken)
+    monkeypatch.setattr(Pipeline, step, broken)
     with logged() as lines:
         told = await asyncio.gather(*(started.send(request) for request in webhooks(started, 3)))
     assert [one.status for one in told] == [200, 503, 200]
