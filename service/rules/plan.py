@@ -53,7 +53,7 @@ class Plan(Struct, frozen=True):
     @property
     def error(self) -> str | None:
         """What the failed rules said, None if none failed."""
-        return "; ".join([trace.error for trace in self.traces if trace.error is not None]) or None
+        return "; ".join(trace.error for trace in self.traces if trace.error is not None) or None
 
     @property
     def sendable(self) -> tuple[PlannedPurge, ...]:
@@ -97,7 +97,7 @@ def _apply(rule: CompiledRule, event: AssetEvent, scope: Mapping[str, Any]) -> t
     why = verdict.why
     if not event.urls and not event.earlier_urls and any(image.per_url for image in rule.images):
         why += f"; {NO_URL}, so templates that mention url make no image"
-    return RuleTrace(rule.name, True, why, _traced(purges)), purges
+    return RuleTrace(rule.name, True, why, tuple(_traced(purges))), purges
 
 
 def _purges(
@@ -136,10 +136,9 @@ def _lines(text: str, *, whole: bool) -> Iterator[str]:
             yield image
 
 
-def _traced(purges: Iterable[PlannedPurge]) -> tuple[ImageTrace, ...]:
-    return tuple(
-        [ImageTrace(purge.src_image, purge.template, purge.url, purge.project, purge.refusal) for purge in purges]
-    )
+def _traced(purges: Iterable[PlannedPurge]) -> Iterator[ImageTrace]:
+    for purge in purges:
+        yield ImageTrace(purge.src_image, purge.template, purge.url, purge.project, purge.refusal)
 
 
 def merge(merged: dict[tuple[str, str], PlannedPurge], purges: Iterable[PlannedPurge]) -> None:

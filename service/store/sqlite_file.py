@@ -13,7 +13,6 @@ BUSY_SECONDS = 5.0
 """How long a statement waits for another process's transaction."""
 
 _WAL_BYTES = 64 * 1024 * 1024
-_CHECKPOINT_PAGES = 4000  # four times SQLite's own: what changes again and again is copied, and synced, less often
 _RETRY_SECONDS = 0.02
 
 
@@ -98,7 +97,6 @@ def _make_durable(connection: sqlite3.Connection) -> None:
     # https://www.sqlite.org/pragma.html#pragma_synchronous
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")
-    connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
 
 
 def _write_ahead(connection: sqlite3.Connection) -> str:

@@ -100,7 +100,7 @@ async def test_everything_is_as_durability_wants_it(engine: SqliteEngine) -> Non
         names = ("journal_mode", "synchronous", "wal_autocheckpoint", "journal_size_limit", "query_only")
         return [tx.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
 
-    assert await engine.write(pragmas) == ["wal", 2, 4000, 64 * 1024 * 1024, 0]
+    assert await engine.write(pragmas) == ["wal", 2, 1000, 64 * 1024 * 1024, 0]
     assert (await engine.read(pragmas))[4] == 1
 
 
@@ -150,9 +150,9 @@ async def test_a_long_read_keeps_no_writer_waiting_and_the_log_is_taken_in_after
     assert grown > 8_000_000
     gate.opened.set()
     await reading
-    for number in range(30):
+    for number in range(10):
         await engine.write(large(f"n{number}"))
-    assert wal.stat().st_size < grown * 2  # begun anew, in place of growing on
+    assert wal.stat().st_size < grown * 1.5  # begun anew, in place of growing on
 
 
 # -- jobs that fail
