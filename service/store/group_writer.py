@@ -37,8 +37,9 @@ class Connection(Protocol):
 
     in_process: bool
 
-    def begin(self) -> Tx:
-        """A new transaction, on a new connection where there is none; raises whatever is wrong."""
+    def begin(self, waits: Callable[[], None], /) -> Tx:
+        """A new transaction, on a new connection where there is none; raises whatever is wrong. In process, `waits` is
+        called before another process's transaction is waited for."""
         ...
 
     def commit(self) -> None:
@@ -254,7 +255,7 @@ class GroupWriter:
         begun, begun_at = False, time.perf_counter()
         current: _Job[Any] | None = None  # the one to blame
         try:
-            tx = self._connection.begin()
+            tx = self._connection.begin(self._hand_back)
             begun = True
             for join, members in _joined(jobs):
                 current = members[0] if len(members) == 1 else None

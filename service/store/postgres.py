@@ -170,7 +170,7 @@ class _Writer:
             raise outdated(missing)
         return ()
 
-    def begin(self) -> PostgresTx:
+    def begin(self, _waits: Callable[[], None], /) -> PostgresTx:
         connection = self._connection
         if connection is not None:
             connection.patience = _SILENT_SECONDS

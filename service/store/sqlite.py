@@ -20,7 +20,7 @@ from service.domain.errors import StoreUnavailable
 from service.store.engine import Tx
 from service.store.lanes import LockedLanes
 from service.store.migrate import missing_migrations, outdated, upgrade_sqlite
-from service.store.sqlite_file import DatabaseFile
+from service.store.sqlite_file import BUSY_SECONDS, DatabaseFile
 from service.store.statements import Statements, load_statements
 from service.store.threaded import ThreadedEngine
 
@@ -55,11 +55,19 @@ class _Writer:
         self._connection = self._file.connect()
         return upgrade_sqlite(self._connection) if missing else ()
 
-    def begin(self) -> Tx:
+    def begin(self, waits: Callable[[], None], /) -> Tx:
         self._file.check()
         if self._connection is None:
             self._connection = self._file.connect()
-        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._connection.execute("PRAGMA busy_timeout=0")
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            waits()
+            self._connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}")
+            self._connection.execute("BEGIN IMMEDIATE")
         return Tx(self._statements, self._connection)
 
     def commit(self) -> None:

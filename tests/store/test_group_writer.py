@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import pytest
@@ -24,9 +24,13 @@ class Database:
         self.gate = threading.Event()
         self.waiting = threading.Event()
         self.begins = 0
+        self.held_at = 0
 
-    def begin(self) -> Tx:
+    def begin(self, waits: Callable[[], None], /) -> Tx:
         self.begins += 1
+        if self.begins == self.held_at:  # as when another process has the lock
+            waits()
+            assert self.gate.wait(10)
         return cast(Tx, None)
 
     def commit(self) -> None:
@@ -106,6 +110,20 @@ async def test_no_group_waits_for_a_long_job(  # such as the removal of what is 
     assert not long.done()
     await ended(database, writer)
     assert await long == "long"
+
+
+async def test_no_group_waits_for_another_process() -> None:
+    database, writer = started(in_process=True)
+    database.held_at = 2
+    first = writer.write_joined(twice, [1])
+    assert await reached(database.committing)
+    second = writer.write_joined(twice, [2])
+    await asyncio.sleep(0)
+    database.commits.release()
+    assert await asyncio.wait_for(first, 10) == [2]
+    assert not second.done()
+    await ended(database, writer)
+    assert await second == [4]
 
 
 async def test_what_was_committed_last_is_handed_back_at_the_end() -> None:

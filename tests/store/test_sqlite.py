@@ -25,7 +25,8 @@ import service.store.sqlite_file
 from service.domain.errors import StoreUnavailable
 from service.store.engine import Tx
 from service.store.inbox import Inbox
-from service.store.sqlite import SqliteEngine
+from service.store.sqlite import SqliteEngine, _Writer
+from service.store.sqlite_file import DatabaseFile
 
 
 def note(name: str) -> Callable[[Tx], int]:
@@ -463,6 +464,22 @@ async def test_the_first_switch_to_wal_waits_for_its_lock(path: Path, monkeypatc
     file.create()
     with held(path), pytest.raises(StoreUnavailable, match="locked"):
         await SqliteEngine.open(path)
+
+
+async def test_whoever_waits_for_another_process_says_so_first(engine: SqliteEngine, path: Path) -> None:
+    told = threading.Event()
+    writer = _Writer(file := DatabaseFile(path), engine._statements)
+    file.remember()
+    writer.begin(told.set)
+    writer.roll_back()
+    assert not told.is_set()
+    with held(path):
+        beginning = asyncio.create_task(asyncio.to_thread(writer.begin, told.set))
+        assert await asyncio.to_thread(told.wait, 10)
+        assert not beginning.done()
+    await asyncio.wait_for(beginning, 10)
+    writer.roll_back()
+    writer.drop()
 
 
 async def test_closing_finishes_what_waits_and_takes_no_more(engine: SqliteEngine, path: Path) -> None:
