@@ -85,11 +85,15 @@ def verdict(new: NewReceipt, planned: Sequence[PlannedEvent]) -> tuple[ReceiptSt
     """A receipt's status and its reason, once the rules have seen every event; final but for what is looked up."""
     if new.status is not ReceiptStatus.ACCEPTED:
         return new.status, new.reason
-    reasons = [event.failed for event in planned if event.failed]
-    if waiting := any(event.lookup for event in planned):
-        reasons.insert(0, WAITING)
-    told = "; ".join(reasons)
-    if waiting or any(event.purges for event in planned):
+    reasons: list[str] = []
+    waiting = purged = False
+    for event in planned:
+        waiting = waiting or event.lookup is not None
+        purged = purged or bool(event.purges)
+        if event.failed:
+            reasons.append(event.failed)
+    told = "; ".join([WAITING, *reasons] if waiting else reasons)
+    if waiting or purged:
         return ReceiptStatus.ACCEPTED, told or None
     return ReceiptStatus.UNMATCHED, told or NO_IMAGE
 

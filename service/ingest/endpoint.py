@@ -31,6 +31,7 @@ HOOKS = "/hooks"
 Headers = Iterable[tuple[bytes, bytes]]
 
 Reply = Callable[[Response], None]
+"""Answers a request; whatever is said after the first answer is dropped."""
 
 Whole = Callable[[Headers, bytes, Reply], None]
 """Answers a POST to one source whose headers and body have come; the names are in lower case."""
@@ -126,11 +127,12 @@ class Endpoint:
 
     async def _store(self, ready: Sequence[tuple[_Arrival, _Visit, Genuine]]) -> None:
         answers = await self._intake.store([genuine for _, _, genuine in ready])
-        responses = [respond(answer) for answer in answers]
-        for (arrival, visit, _), answer, response in zip(ready, answers, responses, strict=True):
-            self._ended(visit, answer, len(arrival.body), response)
+        responses = [_named(respond(answer), visit) for answer, (_, visit, _) in zip(answers, ready, strict=True)]
         for (arrival, _, _), response in zip(ready, responses, strict=True):
             arrival.reply(response)
+        # Senders have their answers by now: what is told of them takes as long as to send them.
+        for (arrival, visit, _), answer in zip(ready, answers, strict=True):
+            self._tell(visit, answer, len(arrival.body))
 
     async def _answered(self, pipeline: Pipeline, scope: Scope, receive: Receive) -> Response | None:
         """The response, None for a sender that has gone away."""
@@ -162,8 +164,7 @@ class Endpoint:
     def _ended(self, visit: _Visit, answer: Answer, size: int | None, response: Response) -> Response:
         """The response, once all others have been told; `size` is how many bytes were read, None where not all were."""
         self._tell(visit, answer, size)
-        response.raw_headers.append((b"x-request-id", visit.request_id.encode()))
-        return response
+        return _named(response, visit)
 
     def _tell(self, visit: _Visit, answer: Answer, size: int | None) -> None:
         seconds = perf_counter() - visit.begun
@@ -241,6 +242,12 @@ def _decoded(headers: Headers) -> tuple[tuple[str, str], ...]:
     return tuple(
         [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers if not name.startswith(b":")]
     )
+
+
+def _named(response: Response, visit: _Visit) -> Response:
+    """With the request's name in the log."""
+    response.raw_headers.append((b"x-request-id", visit.request_id.encode()))
+    return response
 
 
 def _limited(wait: float) -> Response:

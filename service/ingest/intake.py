@@ -16,7 +16,7 @@ from service.domain.errors import KeyUnavailable, Refused, RelayError, StoreUnav
 from service.domain.events import Challenge, Confirmation, Notification
 from service.domain.log import log
 from service.domain.purges import ReceiptStatus
-from service.domain.receipts import NewReceipt, first_due
+from service.domain.receipts import NewReceipt, PlannedEvent, first_due
 from service.domain.requests import RawRequest, Verified
 from service.ingest import published_keys
 from service.ingest.keeper import Keeper
@@ -116,7 +116,24 @@ class Intake:
             )
         except StoreUnavailable as error:
             outcomes = [error] * len(genuine)
+        self._tell_of(genuine, outcomes)
         return [self._answer(*each) for each in zip(genuine, outcomes, strict=True)]
+
+    def _tell_of(self, genuine: Sequence[Genuine], outcomes: Sequence[Stored | Exception]) -> None:
+        """Whoever sends and looks up hears of what is there now."""
+        planned: list[PlannedEvent] = []
+        works = False
+        for one, outcome in zip(genuine, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                continue
+            works = True
+            planned += outcome.planned
+            if outcome.lookups:
+                self._wake_lookups(one.webhook.pipeline.name)
+        if works:
+            self._watch.store_works()
+        if due := first_due(planned, genuine[0].receipt.received_at):
+            self._wake(due)
 
     def _verified(self, webhook: Webhook) -> Verified | Answer | None:
         provider, request, now = webhook.pipeline.provider, webhook.request, webhook.now
@@ -188,11 +205,6 @@ class Intake:
         return self._stored(genuine, outcome)
 
     def _stored(self, genuine: Genuine, stored: Stored) -> Answer:
-        self._watch.store_works()
-        if due := first_due(stored.planned, genuine.receipt.received_at):
-            self._wake(due)
-        if stored.lookups:
-            self._wake_lookups(genuine.webhook.pipeline.name)
         instead = genuine.notification.instead
         return Answer(
             status=genuine.webhook.pipeline.provider.info.success_status,

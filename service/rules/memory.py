@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from msgspec.structs import replace
 
 from service.domain.clock import iso
@@ -63,6 +61,8 @@ def _differs(event: AssetEvent, memory: AssetMemory) -> bool:
     return bool(event.content_hash and memory.content_hash and event.content_hash != memory.content_hash)
 
 
-def _without(current: tuple[str, ...], urls: Iterable[str]) -> tuple[str, ...]:
+def _without(current: tuple[str, ...], urls: tuple[str, ...]) -> tuple[str, ...]:
     """`urls` in order, each once, none of `current`; what could never be sent to Vercel is not worth remembering."""
+    if not urls:
+        return ()
     return tuple([url for url in dict.fromkeys(urls) if url not in current and sendable_text(url)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jinja2 import TemplateError
@@ -94,51 +94,51 @@ def _apply(rule: CompiledRule, event: AssetEvent, scope: Mapping[str, Any]) -> t
             purges += _purges(rule, image, event, urls, scope)
         except Exception as error:
             return RuleTrace(rule.name, True, verdict.why, error=_told(rule, image.place, error, image.text)), []
+    images = tuple(
+        [ImageTrace(purge.src_image, purge.template, purge.url, purge.project, purge.refusal) for purge in purges]
+    )
     why = verdict.why
     if not event.urls and not event.earlier_urls and any(image.per_url for image in rule.images):
         why += f"; {NO_URL}, so templates that mention url make no image"
-    return RuleTrace(rule.name, True, why, tuple(_traced(purges))), purges
+    return RuleTrace(rule.name, True, why, images), purges
 
 
 def _purges(
     rule: CompiledRule, image: ImageTemplate, event: AssetEvent, urls: tuple[str, ...], scope: Mapping[str, Any]
-) -> Iterator[PlannedPurge]:
+) -> list[PlannedPurge]:
     """One template's purges, for every project the rule feeds."""
     deadline, settle = rule.deadline_for(event.kind), rule.settle_for(event.kind)
+    purges: list[PlannedPurge] = []
     for url in urls if image.per_url else (None,):
-        text = image.render(scope, url)
-        for src_image in _lines(text, whole=_has_break(url) or _has_break(event.key)):
+        for src_image in _images(image.render(scope, url), url, event.key):
             for project, max_bytes in rule.projects.items():
                 refused = refusal(src_image, max_bytes)
-                yield PlannedPurge(
-                    project=project,
-                    action=rule.action,
-                    src_image=src_image if refused is None else shown(src_image),
-                    deadline=deadline,
-                    settle=settle,
-                    rule=rule.name,
-                    template=image.text,
-                    url=None if url is None else shown(url),
-                    refusal=refused,
+                purges.append(
+                    PlannedPurge(
+                        project=project,
+                        action=rule.action,
+                        src_image=src_image if refused is None else shown(src_image),
+                        deadline=deadline,
+                        settle=settle,
+                        rule=rule.name,
+                        template=image.text,
+                        url=None if url is None else shown(url),
+                        refusal=refused,
+                    )
                 )
+    return purges
+
+
+def _images(text: str, url: str | None, key: str | None) -> list[str]:
+    """The images in a rendered text: its lines without the blanks around them. Other control characters stay, and are
+    refused where they are shown."""
+    whole = "\n" not in text or _has_break(url) or _has_break(key)
+    return [image for line in ((text,) if whole else text.split("\n")) if (image := line.strip(" \t\r\n"))]
 
 
 def _has_break(value: str | None) -> bool:
     """Whether the value itself holds a line break: then a line of the text is no image of its own."""
     return value is not None and "\n" in value and "\n" in value.strip()
-
-
-def _lines(text: str, *, whole: bool) -> Iterator[str]:
-    """The images in a rendered text: its lines without the blanks around them. Other control characters stay, and are
-    refused where they are shown."""
-    for line in (text,) if whole else text.split("\n"):
-        if image := line.strip(" \t\r\n"):
-            yield image
-
-
-def _traced(purges: Iterable[PlannedPurge]) -> Iterator[ImageTrace]:
-    for purge in purges:
-        yield ImageTrace(purge.src_image, purge.template, purge.url, purge.project, purge.refusal)
 
 
 def merge(merged: dict[tuple[str, str], PlannedPurge], purges: Iterable[PlannedPurge]) -> None:

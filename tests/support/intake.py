@@ -338,7 +338,12 @@ def _no_table(name: str) -> bytes:
 async def told_by(answers: Whole, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Told:
     """One request that has come whole."""
     response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-    answers([(name.lower(), value) for name, value in headers], body, response.set_result)
+
+    def reply(given: Response) -> None:
+        if not response.done():
+            response.set_result(given)
+
+    answers([(name.lower(), value) for name, value in headers], body, reply)
     told = await response
     return Told(told.status_code, {name.decode(): value.decode() for name, value in told.raw_headers}, bytes(told.body))
 
