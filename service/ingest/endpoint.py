@@ -130,9 +130,11 @@ class Endpoint:
         responses = [_named(respond(answer), visit) for answer, (_, visit, _) in zip(answers, ready, strict=True)]
         for (arrival, _, _), response in zip(ready, responses, strict=True):
             arrival.reply(response)
-        # Senders have their answers by now: what is told of them takes as long as to send them.
-        for (arrival, visit, _), answer in zip(ready, answers, strict=True):
-            self._tell(visit, answer, len(arrival.body))
+        for (arrival, visit, _), answer in zip(ready, answers, strict=True):  # no sender has to wait for this
+            try:
+                self._tell(visit, answer, len(arrival.body))
+            except Exception:
+                log.exception("webhook.untold", request_id=visit.request_id, source=visit.pipeline.name)
 
     async def _answered(self, pipeline: Pipeline, scope: Scope, receive: Receive) -> Response | None:
         """The response, None for a sender that has gone away."""

@@ -338,12 +338,7 @@ def _no_table(name: str) -> bytes:
 async def told_by(answers: Whole, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Told:
     """One request that has come whole."""
     response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-
-    def reply(given: Response) -> None:
-        if not response.done():
-            response.set_result(given)
-
-    answers([(name.lower(), value) for name, value in headers], body, reply)
+    answers([(name.lower(), value) for name, value in headers], body, response.set_result)
     told = await response
     return Told(told.status_code, {name.decode(): value.decode() for name, value in told.raw_headers}, bytes(told.body))
 
