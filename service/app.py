@@ -68,20 +68,27 @@ def create_app(deps: Deps) -> Application:
     if hook is not None:
         paths = {f"{base}{HOOKS}/{name}": name for base in (prefix, "") for name in deps.pipelines}
         whole = {path.encode(): hook.whole(name, path) for path, name in paths.items()}
-    return Application(app, endpoint, sources, whole)
+    return Application(app, endpoint, sources, whole, (lambda: None) if hook is None else hook.tell)
 
 
 class Application:
     """The ASGI application, which takes a webhook to a source's plain path straight to the endpoint: to find its route
     costs as much as to verify a signature. All else goes to Starlette's, which would answer the same.
 
-    `hooks` are for a server that has a whole POST in its hands: what answers it, by the request line's path.
+    `hooks` are for a server that has a whole POST in its hands: what answers it, by the request line's path. `spare` is
+    to be called when there is time to spare: what it does is done at another time else.
     """
 
     def __init__(
-        self, app: ASGIApp, endpoint: ASGIApp, sources: Mapping[str, str], hooks: Mapping[bytes, Whole]
+        self,
+        app: ASGIApp,
+        endpoint: ASGIApp,
+        sources: Mapping[str, str],
+        hooks: Mapping[bytes, Whole],
+        spare: Callable[[], None],
     ) -> None:
         self.hooks = hooks
+        self.spare = spare
         self._app = app
         self._endpoint = endpoint
         self._sources = sources

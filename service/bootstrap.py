@@ -119,6 +119,7 @@ async def relay(
         network = await stack.enter_async_context(Network.open())
         metrics = _metrics(parts, assets, shared, commit)
         app = _app(parts, role, dispatcher, keeper=keeper, network=network, metrics=metrics)
+        engine.while_committing(app.spare)
         works = [keeper.run(), _get_ready()]
         if tallies is not None:
             works.append(_share(shared))

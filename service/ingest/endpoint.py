@@ -37,6 +37,9 @@ Whole = Callable[[Headers, bytes, Reply], None]
 """Answers a POST to one source whose headers and body have come; the names are in lower case."""
 
 
+_UNTOLD = 512  # answers that are neither counted nor logged; where commits come about, or fail at once, far fewer
+
+
 class Endpoint:
     """An ASGI application that a route hands `source`, and `key` where the path has one; `whole` is for a server that
     has all of a request in its hands.
@@ -65,6 +68,7 @@ class Endpoint:
         self._meter = meter
         self._arrivals: list[_Arrival] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._untold: list[_Answered] = []
         self._quotas = {
             name: bucket
             for name, pipeline in pipelines.items()
@@ -95,7 +99,16 @@ class Endpoint:
     def _begin(self, work: Coroutine[Any, Any, None], arrivals: Sequence[_Arrival]) -> None:
         task = asyncio.get_running_loop().create_task(_guarded(work, arrivals))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._untold and not self._tasks:  # and unless more has come when the loop has looked
+            asyncio.get_running_loop().call_soon(self._tell_if_idle)
+
+    def _tell_if_idle(self) -> None:
+        if not self._tasks:
+            self.tell()
 
     async def _judge(self, arrivals: Sequence[_Arrival]) -> None:
         self._arrivals = []
@@ -130,11 +143,23 @@ class Endpoint:
         responses = [_named(respond(answer), visit) for answer, (_, visit, _) in zip(answers, ready, strict=True)]
         for (arrival, _, _), response in zip(ready, responses, strict=True):
             arrival.reply(response)
-        for (arrival, visit, _), answer in zip(ready, answers, strict=True):  # no sender has to wait for this
+        ended = perf_counter()
+        self._untold += [
+            _Answered(visit, answer, len(arrival.body), ended - visit.begun)
+            for (arrival, visit, _), answer in zip(ready, answers, strict=True)
+        ]
+        if len(self._untold) > _UNTOLD:
+            self.tell()
+
+    def tell(self) -> None:
+        """Count and log the answers that this has not been done for: no sender has to wait for it, neither who was
+        answered nor who has sent meanwhile. Done by itself once nothing is under way."""
+        untold, self._untold = self._untold, []
+        for one in untold:
             try:
-                self._tell(visit, answer, len(arrival.body))
+                self._tell(one.visit, one.answer, one.size, one.seconds)
             except Exception:
-                log.exception("webhook.untold", request_id=visit.request_id, source=visit.pipeline.name)
+                log.exception("webhook.untold", request_id=one.visit.request_id, source=one.visit.pipeline.name)
 
     async def _answered(self, pipeline: Pipeline, scope: Scope, receive: Receive) -> Response | None:
         """The response, None for a sender that has gone away."""
@@ -146,7 +171,7 @@ class Endpoint:
         if not isinstance(body, Unread):
             return await self._taken(visit, visit.webhook(self._raw(scope, body), self._clock()))
         if body is Unread.GONE:
-            self._tell(visit, _UNREAD[body], None)
+            self._tell(visit, _UNREAD[body], None, perf_counter() - visit.begun)
             return None
         return self._ended(visit, _UNREAD[body], None, self._unread(body))
 
@@ -165,11 +190,10 @@ class Endpoint:
 
     def _ended(self, visit: _Visit, answer: Answer, size: int | None, response: Response) -> Response:
         """The response, once all others have been told; `size` is how many bytes were read, None where not all were."""
-        self._tell(visit, answer, size)
+        self._tell(visit, answer, size, perf_counter() - visit.begun)
         return _named(response, visit)
 
-    def _tell(self, visit: _Visit, answer: Answer, size: int | None) -> None:
-        seconds = perf_counter() - visit.begun
+    def _tell(self, visit: _Visit, answer: Answer, size: int | None, seconds: float) -> None:
         if visit.span is not None:
             visit.span.end(
                 status=answer.status,
@@ -227,6 +251,15 @@ class _Visit(Struct, frozen=True):
     def webhook(self, request: RawRequest, now: datetime) -> Webhook:
         """What the intake takes."""
         return Webhook(self.pipeline, request, now, self.request_id, self.span)
+
+
+class _Answered(Struct, frozen=True):
+    """A visit that has ended: its answer, the bytes that were read, and how long it took."""
+
+    visit: _Visit
+    answer: Answer
+    size: int
+    seconds: float
 
 
 async def _guarded(work: Coroutine[Any, Any, None], arrivals: Sequence[_Arrival]) -> None:

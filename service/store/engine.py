@@ -105,6 +105,11 @@ class Engine(Protocol):
         shared it and the seconds it took."""
         ...
 
+    def while_committing(self, work: Callable[[], None], /) -> None:
+        """From now on `work` is called in the loop each time a transaction is being put on disk: for what can wait
+        until the loop has little else to do."""
+        ...
+
     async def close(self) -> None:
         """Finish what is under way, then let go of the database."""
         ...

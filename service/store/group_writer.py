@@ -129,6 +129,7 @@ class GroupWriter:
 
     def __init__(self, connection: Connection, name: str) -> None:
         self.stats = WriterStats()
+        self.meanwhile: Callable[[], None] | None = None  # called in the loop while a commit is waited for
         self._connection = connection
         self._gathered: list[_Job[Any]] = []
         self._queue: queue.SimpleQueue[Sequence[_Job[Any]] | None] = queue.SimpleQueue()
@@ -262,7 +263,7 @@ class GroupWriter:
                 for job, result in zip(members, join(tx, [job.item for job in members]), strict=True):
                     job.result = result
             current = None
-            self._hand_back()  # while the disk is waited for, the loop has the interpreter to itself
+            self._hand_back(committing=True)  # while the disk is waited for, the loop has the interpreter to itself
             self._connection.commit()
         except Exception as error:
             self._connection.roll_back()
@@ -277,21 +278,23 @@ class GroupWriter:
             self.stats.told(len(jobs), time.perf_counter() - begun_at)
         return None
 
-    def _hand_back(self) -> None:
+    def _hand_back(self, *, committing: bool = False) -> None:
         """Tells the loop what its jobs have come to: of a group, when the next one is about to be committed."""
         jobs, self._committed = self._committed, []
-        if not jobs:
+        if not jobs and not (committing and self.meanwhile):
             return
         try:
-            self._loop.call_soon_threadsafe(self._resolve, jobs)
+            self._loop.call_soon_threadsafe(self._resolve, jobs, committing)
         except RuntimeError:  # the loop was closed before the store: nobody waits for results any more
             self._ended = True
             self._connection.drop()
 
-    def _resolve(self, jobs: list[_Job[Any]]) -> None:
+    def _resolve(self, jobs: list[_Job[Any]], committing: bool) -> None:
         self.stats.waiting -= len(jobs)
         for job in jobs:
             job.resolve()
+        if committing and self.meanwhile is not None:
+            self._loop.call_soon(self.meanwhile)  # after those that have waited for these jobs
 
 
 def _joined(jobs: Sequence[_Job[Any]]) -> list[tuple[Join, list[_Job[Any]]]]:

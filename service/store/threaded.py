@@ -41,6 +41,10 @@ class ThreadedEngine(ABC):
         """From now on the writing thread calls `told` after each commit, with its jobs and its seconds."""
         self._writer.stats.told = told
 
+    def while_committing(self, work: Callable[[], None]) -> None:
+        """From now on the loop calls `work` each time a transaction is being put on disk."""
+        self._writer.meanwhile = work
+
     async def opened(self, *, upgrade: bool) -> Self:
         """This engine, once its database is open; raises StoreUnavailable."""
         try:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.responses import Response
 from support.intake import NOW, BrokenInbox, Relay, relay
 from support.told import logged
 
 from service.domain.events import Notification
 from service.domain.requests import RawRequest, Verified
 from service.ingest import endpoint
+from service.ingest.endpoint import Reply
 from service.ingest.pipeline import Pipeline
 from service.observability.tally import Tally
 from service.providers.base import Sample
@@ -32,6 +35,19 @@ def webhooks(started: Relay, number: int) -> list[RawRequest]:
     return [
         provider.sign(Sample(body, {"webhook-id": f"msg_{n}"}), "/hooks/hook", NOW) for n, body in enumerate(bodies)
     ]
+
+
+def take_whole(started: Relay, request: RawRequest, reply: Reply) -> None:
+    """As a server hands over a request that it has in one piece."""
+    headers = [(name.lower().encode(), value.encode()) for name, value in request.headers]
+    started.app.hooks[request.path.encode()](headers, request.body, reply)
+
+
+def taken_whole(started: Relay, request: RawRequest) -> asyncio.Future[Response]:
+    """The answer, once it is there."""
+    answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+    take_whole(started, request, answer.set_result)
+    return answer
 
 
 async def test_they_share_a_transaction(started: Relay) -> None:
@@ -172,3 +188,62 @@ async def test_a_store_that_is_closed_takes_nothing(started: Relay) -> None:
     await started.engine.close()
     told = await asyncio.gather(*(started.send(request) for request in webhooks(started, 2)))
     assert [one.status for one in told] == [503, 503]
+
+
+async def test_what_is_answered_is_told_of_before_anything_that_comes_afterwards(started: Relay) -> None:
+    """A sender's next look at the counters finds it there, where nothing else is under way."""
+    loop = asyncio.get_running_loop()
+    looked: asyncio.Future[list[str]] = loop.create_future()
+    ours, theirs = socket.socketpair()
+    (request,) = webhooks(started, 1)
+
+    async def look(lines: Sequence[Mapping[str, Any]]) -> None:
+        looked.set_result([line["event"] for line in lines])
+
+    def hear(lines: Sequence[Mapping[str, Any]]) -> None:
+        loop.remove_reader(ours)
+        tasks.append(loop.create_task(look(lines)))  # as a request is taken up
+
+    tasks: list[asyncio.Task[None]] = []
+    with ours, theirs, logged() as lines:
+        loop.add_reader(ours, hear, lines)
+        take_whole(started, request, lambda _: theirs.sendall(b"?"))
+        assert await asyncio.wait_for(looked, 10) == ["webhook.received"]
+
+
+async def test_while_others_are_under_way_there_is_no_time_to_tell(
+    started: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = webhooks(started, 2)
+    accept, gate = started.inbox.accept, asyncio.Event()
+
+    async def held(verified: Any) -> Any:
+        await gate.wait()
+        return await accept(verified)
+
+    answers: list[asyncio.Future[Response]] = []
+    with logged() as lines:
+        answers.append(taken_whole(started, first))
+        while not answers[0].done():
+            await asyncio.sleep(0)
+        monkeypatch.setattr(started.inbox, "accept", held)
+        answers.append(taken_whole(started, second))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert lines == []
+        started.app.spare()
+        assert [line["status"] for line in lines] == [200]
+        gate.set()
+        await answers[1]
+        while len(lines) < 2:
+            await asyncio.sleep(0)
+        started.app.spare()
+    assert len(lines) == 2  # each of them once
+
+
+async def test_no_more_than_a_few_hundred_wait_to_be_told_of(started: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "_UNTOLD", 2)
+    with logged() as lines:
+        answers = [taken_whole(started, request) for request in webhooks(started, 3)]
+        await answers[0]
+        assert len(lines) == 3

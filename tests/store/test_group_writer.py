@@ -150,3 +150,23 @@ async def test_whoever_has_gone_away_is_not_told() -> None:
     database.commits.release()
     assert await asyncio.wait_for(there, 10) == [6]
     await ended(database, writer)
+
+
+async def test_while_a_commit_is_waited_for_the_loop_does_what_could_wait() -> None:
+    database, writer = started(in_process=True)
+    done: list[str] = []
+    writer.meanwhile = lambda: done.append("spare")
+    first = writer.write_joined(twice, [1])
+    first.add_done_callback(lambda _: done.append("first"))
+    assert await reached(database.committing)
+    await asyncio.sleep(0)
+    assert done == ["spare"]
+    second = writer.write_joined(twice, [2])
+    await asyncio.sleep(0)  # until it is passed on
+    database.commits.release()
+    assert await reached(database.committing)
+    await asyncio.wait_for(first, 10)
+    await asyncio.sleep(0)
+    assert (done, second.done()) == (["spare", "first", "spare"], False)  # who waits for a commit comes before it
+    await ended(database, writer)
+    assert await asyncio.wait_for(second, 10) == [4]
