@@ -214,27 +214,32 @@ async def test_what_is_answered_is_told_of_before_anything_that_comes_afterwards
 async def test_while_others_are_under_way_there_is_no_time_to_tell(
     started: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    loop = asyncio.get_running_loop()
     first, second = webhooks(started, 2)
     accept, gate = started.inbox.accept, asyncio.Event()
+    ours, theirs = socket.socketpair()
+    came: asyncio.Future[asyncio.Future[Response]] = loop.create_future()
 
     async def held(verified: Any) -> Any:
         await gate.wait()
         return await accept(verified)
 
-    answers: list[asyncio.Future[Response]] = []
-    with logged() as lines:
-        answers.append(taken_whole(started, first))
-        while not answers[0].done():
-            await asyncio.sleep(0)
+    def come() -> None:
+        loop.remove_reader(ours)
         monkeypatch.setattr(started.inbox, "accept", held)
-        answers.append(taken_whole(started, second))
+        came.set_result(taken_whole(started, second))
+
+    with ours, theirs, logged() as lines:
+        loop.add_reader(ours, come)
+        take_whole(started, first, lambda _: theirs.sendall(b"?"))
+        answer = await asyncio.wait_for(came, 10)
         for _ in range(10):
             await asyncio.sleep(0)
         assert lines == []
         started.app.spare()
         assert [line["status"] for line in lines] == [200]
         gate.set()
-        await answers[1]
+        await answer
         while len(lines) < 2:
             await asyncio.sleep(0)
         started.app.spare()
