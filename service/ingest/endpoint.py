@@ -37,7 +37,7 @@ Whole = Callable[[Headers, bytes, Reply], None]
 """Answers a POST to one source whose headers and body have come; the names are in lower case."""
 
 
-_UNTOLD = 512  # answers that are neither counted nor logged; where commits come about, or fail at once, far fewer
+_UNTOLD = 256  # answers that are neither counted nor logged yet, and all that they came of
 
 
 class Endpoint:
@@ -68,7 +68,7 @@ class Endpoint:
         self._meter = meter
         self._arrivals: list[_Arrival] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._untold: list[_Answered] = []
+        self._untold: list[_Turn] = []
         self._quotas = {
             name: bucket
             for name, pipeline in pipelines.items()
@@ -143,23 +143,21 @@ class Endpoint:
         responses = [_named(respond(answer), visit) for answer, (_, visit, _) in zip(answers, ready, strict=True)]
         for (arrival, _, _), response in zip(ready, responses, strict=True):
             arrival.reply(response)
-        ended = perf_counter()
-        self._untold += [
-            _Answered(visit, answer, len(arrival.body), ended - visit.begun)
-            for (arrival, visit, _), answer in zip(ready, answers, strict=True)
-        ]
-        if len(self._untold) > _UNTOLD:
+        self._untold.append(_Turn(ready, answers, responses, perf_counter()))
+        if sum([len(turn.ready) for turn in self._untold]) > _UNTOLD:
             self.tell()
 
     def tell(self) -> None:
-        """Count and log the answers that this has not been done for: no sender has to wait for it, neither who was
-        answered nor who has sent meanwhile. Done by itself once nothing is under way."""
+        """Count and log the answers that this has not been done for, and let go of all that they came of: no sender has
+        to wait for it, neither who was answered nor who has sent meanwhile. Done by itself once nothing is under way.
+        """
         untold, self._untold = self._untold, []
-        for one in untold:
-            try:
-                self._tell(one.visit, one.answer, one.size, one.seconds)
-            except Exception:
-                log.exception("webhook.untold", request_id=one.visit.request_id, source=one.visit.pipeline.name)
+        for turn in untold:
+            for (arrival, visit, _), answer in zip(turn.ready, turn.answers, strict=True):
+                try:
+                    self._tell(visit, answer, len(arrival.body), turn.ended - visit.begun)
+                except Exception:
+                    log.exception("webhook.untold", request_id=visit.request_id, source=visit.pipeline.name)
 
     async def _answered(self, pipeline: Pipeline, scope: Scope, receive: Receive) -> Response | None:
         """The response, None for a sender that has gone away."""
@@ -253,13 +251,14 @@ class _Visit(Struct, frozen=True):
         return Webhook(self.pipeline, request, now, self.request_id, self.span)
 
 
-class _Answered(Struct, frozen=True):
-    """A visit that has ended: its answer, the bytes that were read, and how long it took."""
+class _Turn(Struct, frozen=True):
+    """Webhooks that were answered together; `ended` is when, by the clock of `perf_counter`. The responses are kept
+    only to be let go of with all else."""
 
-    visit: _Visit
-    answer: Answer
-    size: int
-    seconds: float
+    ready: Sequence[tuple[_Arrival, _Visit, Genuine]]
+    answers: Sequence[Answer]
+    responses: Sequence[Response]
+    ended: float
 
 
 async def _guarded(work: Coroutine[Any, Any, None], arrivals: Sequence[_Arrival]) -> None:

@@ -26,6 +26,7 @@ WAITING = 2000
 """Jobs that may wait; a request beyond them is told to come back, memory stays bounded."""
 
 _PAUSE = 0.02  # seconds before the second attempt, at most; more before later ones
+_SPENT_SECONDS = 1.0  # that jobs are kept for when no other is committed
 _ATTEMPTS = 5  # at a transaction that another process's got in the way of
 
 
@@ -129,7 +130,9 @@ class GroupWriter:
 
     def __init__(self, connection: Connection, name: str) -> None:
         self.stats = WriterStats()
-        self.meanwhile: Callable[[], None] | None = None  # called in the loop while a commit is waited for
+        self.meanwhile: Callable[[], None] = _nothing  # called in the loop while a commit is waited for
+        self._spent: list[_Job[Any]] = []  # handed back, and to be let go of
+        self._spent_timer: asyncio.TimerHandle | None = None
         self._connection = connection
         self._gathered: list[_Job[Any]] = []
         self._queue: queue.SimpleQueue[Sequence[_Job[Any]] | None] = queue.SimpleQueue()
@@ -281,7 +284,7 @@ class GroupWriter:
     def _hand_back(self, *, committing: bool = False) -> None:
         """Tells the loop what its jobs have come to: of a group, when the next one is about to be committed."""
         jobs, self._committed = self._committed, []
-        if not jobs and not (committing and self.meanwhile):
+        if not jobs and not committing:
             return
         try:
             self._loop.call_soon_threadsafe(self._resolve, jobs, committing)
@@ -293,8 +296,19 @@ class GroupWriter:
         self.stats.waiting -= len(jobs)
         for job in jobs:
             job.resolve()
-        if committing and self.meanwhile is not None:
-            self._loop.call_soon(self.meanwhile)  # after those that have waited for these jobs
+        # To let go of all that they hold takes as long as to answer them: it can wait, too, though not for ever.
+        self._spent += jobs
+        if self._spent and self._spent_timer is None:
+            self._spent_timer = self._loop.call_later(_SPENT_SECONDS, self._let_go)
+        if committing:
+            self._loop.call_soon(self._use_the_wait)  # after those that have waited for these jobs
+
+    def _use_the_wait(self) -> None:
+        self._spent = []
+        self.meanwhile()
+
+    def _let_go(self) -> None:
+        self._spent, self._spent_timer = [], None
 
 
 def _joined(jobs: Sequence[_Job[Any]]) -> list[tuple[Join, list[_Job[Any]]]]:
@@ -314,6 +328,10 @@ def _joined(jobs: Sequence[_Job[Any]]) -> list[tuple[Join, list[_Job[Any]]]]:
 
 def _by_itself(tx: Tx, items: Sequence[Any]) -> list[Any]:
     return [work(tx) for work in items]
+
+
+def _nothing() -> None:
+    """Nobody has anything to do meanwhile."""
 
 
 def _fail(jobs: Sequence[_Job[Any]], error: Exception) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import pytest
 
 from service.domain.errors import StoreUnavailable
+from service.store import group_writer
 from service.store.engine import Tx
 from service.store.group_writer import GroupWriter
 
@@ -60,6 +62,10 @@ class Database:
 
 def twice(_: Tx, items: Sequence[int]) -> Sequence[int]:
     return [2 * item for item in items]
+
+
+def nothing(_: Tx, items: Sequence[object]) -> Sequence[None]:
+    return [None for _ in items]
 
 
 def reached(semaphore: threading.Semaphore) -> Any:
@@ -170,3 +176,26 @@ async def test_while_a_commit_is_waited_for_the_loop_does_what_could_wait() -> N
     assert (done, second.done()) == (["spare", "first", "spare"], False)  # who waits for a commit comes before it
     await ended(database, writer)
     assert await asyncio.wait_for(second, 10) == [4]
+
+
+class Thing:
+    """Whatever a job holds."""
+
+
+@pytest.mark.parametrize("another", [True, False], ids=["another commit", "none"])
+async def test_what_jobs_held_is_let_go_of_when_there_is_time(monkeypatch: pytest.MonkeyPatch, another: bool) -> None:
+    monkeypatch.setattr(group_writer, "_SPENT_SECONDS", 3600 if another else 0.01)
+    database, writer = started(in_process=True)
+    thing = Thing()
+    held = weakref.ref(thing)
+    database.commits.release()
+    await asyncio.wait_for(writer.write_joined(nothing, [thing]), 10)
+    del thing
+    assert held() is not None  # its request was to be answered first
+    if another:
+        database.commits.release()
+        await asyncio.wait_for(writer.write_joined(twice, [1]), 10)
+    async with asyncio.timeout(10):
+        while held() is not None:
+            await asyncio.sleep(0.001)
+    await ended(database, writer)
