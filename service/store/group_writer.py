@@ -191,19 +191,28 @@ class GroupWriter:
             self._queue.put(jobs[start : start + GROUP])
 
     def _run(self) -> None:
-        while jobs := self._next_jobs():
-            if any(job.join is None for job in jobs):  # they may take long
-                self._hand_back()
-            failure = self._commit(jobs)
-            if failure is not None:  # no transaction could even be begun: whoever waits has waited long enough
-                rest = self._waiting_jobs(WAITING)
-                _fail(rest, failure)
-                jobs += rest
-            self._hand_back()
-            self._committed = jobs
-            if self._queue.empty() or not self._connection.in_process:
-                self._hand_back()
+        while self._ran_group():
+            pass
         self._hand_back()
+
+    def _ran_group(self) -> bool:
+        """Waits for jobs and does them; False at the end. A call of its own, so that this thread holds none of them
+        while it waits for more."""
+        jobs = self._next_jobs()
+        if not jobs:
+            return False
+        if any(job.join is None for job in jobs):  # they may take long
+            self._hand_back()
+        failure = self._commit(jobs)
+        if failure is not None:  # no transaction could even be begun: whoever waits has waited long enough
+            rest = self._waiting_jobs(WAITING)
+            _fail(rest, failure)
+            jobs += rest
+        self._hand_back()
+        self._committed = jobs
+        if self._queue.empty() or not self._connection.in_process:
+            self._hand_back()
+        return True
 
     def _next_jobs(self) -> list[_Job[Any]]:
         """Waits for jobs and takes those behind them along; none at the end."""
