@@ -133,17 +133,10 @@ def _upsert(tx: Tx, some: Sequence[_Asked], settle: int) -> None:
         )
         for one in some
     ]
-    tx.rows("upsert_purges", rows, settle=settle)
-    # Not RETURNING: each row would be a step of its own, for which the interpreter's lock is let go and taken again.
-    beside = [
-        (by_place[row["project"], row["src_image"]], row["action"], row["id"])
-        for row in tx.rows("pending_beside", [(one.id, *one.place) for one in some])
-    ]
-    for one, action, joined in beside:
-        if action == one.purge.action:
-            one.id = joined
-    for one, action, _ in beside:
-        if action == Action.INVALIDATE and one.purge.action is Action.DELETE:
+    for row in tx.rows("upsert_purges", rows, settle=settle):
+        one = by_place[row["project"], row["src_image"]]
+        one.id = row["id"]
+        if one.purge.action is Action.DELETE and row["beside_invalidate"]:
             project, src_image = one.place
             tx.run("supersede_pending_invalidate", project=project, src_image=src_image, by=one.id, now=one.now)
 

@@ -74,13 +74,11 @@ DO UPDATE SET
         WHEN purges.due_at >= excluded.due_at THEN purges.due_at
         WHEN purges.created_at + 5 * :settle >= excluded.due_at THEN excluded.due_at
         WHEN purges.created_at + 5 * :settle > purges.due_at THEN purges.created_at + 5 * :settle
-        ELSE purges.due_at END;
-
--- name: pending_beside
--- What is pending of images under other ids than these: what upsert_purges joined, and purges of the other action.
-WITH wanted (id, project, src_image) AS (VALUES :rows)
-SELECT p.id, p.project, p.src_image, p.action FROM wanted CROSS JOIN purges AS p
-WHERE p.project = wanted.project AND p.src_image = wanted.src_image AND p.state = 'pending' AND p.id <> wanted.id;
+        ELSE purges.due_at END
+RETURNING id, project, src_image, EXISTS (
+    SELECT 1 FROM purges AS beside
+    WHERE beside.project = purges.project AND beside.src_image = purges.src_image
+      AND beside.action = 'invalidate' AND beside.state = 'pending') AS beside_invalidate;
 
 -- name: upsert_refused_purges
 -- What may never be sent is kept where it is seen: once an image, however often it is asked for.
