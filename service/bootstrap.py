@@ -120,6 +120,7 @@ async def relay(
         metrics = _metrics(parts, assets, shared, commit)
         app = _app(parts, role, dispatcher, keeper=keeper, network=network, metrics=metrics)
         engine.while_committing(app.spare)
+        stack.callback(app.spare)  # there is no other time left
         works = [keeper.run(), _get_ready()]
         if tallies is not None:
             works.append(_share(shared))

@@ -38,6 +38,9 @@ Whole = Callable[[Headers, bytes, Reply], None]
 
 
 _UNTOLD = 256  # answers that are neither counted nor logged yet, and all that they came of
+_UNTOLD_SECONDS = (
+    1.0  # that they wait at most: one that takes long, as when a key is fetched, is under way all the while
+)
 
 
 class Endpoint:
@@ -69,6 +72,7 @@ class Endpoint:
         self._arrivals: list[_Arrival] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._untold: list[_Turn] = []
+        self._last_call: asyncio.TimerHandle | None = None  # for what is untold
         self._quotas = {
             name: bucket
             for name, pipeline in pipelines.items()
@@ -110,6 +114,10 @@ class Endpoint:
         if not self._tasks:
             self.tell()
 
+    def _tell_at_last(self) -> None:
+        self._last_call = None
+        self.tell()
+
     async def _judge(self, arrivals: Sequence[_Arrival]) -> None:
         self._arrivals = []
         now = self._clock()
@@ -143,9 +151,11 @@ class Endpoint:
         responses = [_named(respond(answer), visit) for answer, (_, visit, _) in zip(answers, ready, strict=True)]
         for (arrival, _, _), response in zip(ready, responses, strict=True):
             arrival.reply(response)
-        self._untold.append(_Turn(ready, answers, responses, perf_counter()))
+        self._untold.append(_Turn(ready, answers, perf_counter()))
         if sum([len(turn.ready) for turn in self._untold]) > _UNTOLD:
             self.tell()
+        elif self._last_call is None:
+            self._last_call = asyncio.get_running_loop().call_later(_UNTOLD_SECONDS, self._tell_at_last)
 
     def tell(self) -> None:
         """Count and log the answers that this has not been done for, and let go of all that they came of: no sender has
@@ -252,12 +262,10 @@ class _Visit(Struct, frozen=True):
 
 
 class _Turn(Struct, frozen=True):
-    """Webhooks that were answered together; `ended` is when, by the clock of `perf_counter`. The responses are kept
-    only to be let go of with all else."""
+    """Webhooks that were answered together; `ended` is when, by the clock of `perf_counter`."""
 
     ready: Sequence[tuple[_Arrival, _Visit, Genuine]]
     answers: Sequence[Answer]
-    responses: Sequence[Response]
     ended: float
 
 

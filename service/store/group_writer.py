@@ -26,6 +26,7 @@ WAITING = 2000
 """Jobs that may wait; a request beyond them is told to come back, memory stays bounded."""
 
 _PAUSE = 0.02  # seconds before the second attempt, at most; more before later ones
+_SPENT = 2 * GROUP  # jobs that are kept when more are done
 _SPENT_SECONDS = 1.0  # that jobs are kept for when no other is committed
 _ATTEMPTS = 5  # at a transaction that another process's got in the way of
 
@@ -306,6 +307,8 @@ class GroupWriter:
         for job in jobs:
             job.resolve()
         # To let go of all that they hold takes as long as to answer them: it can wait, too, though not for ever.
+        if len(self._spent) > _SPENT:  # as where no transaction can be begun, and all fail at once
+            self._spent = []
         self._spent += jobs
         if self._spent and self._spent_timer is None:
             self._spent_timer = self._loop.call_later(_SPENT_SECONDS, self._let_go)

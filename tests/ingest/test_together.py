@@ -246,6 +246,29 @@ async def test_while_others_are_under_way_there_is_no_time_to_tell(
     assert len(lines) == 2  # each of them once
 
 
+async def test_one_that_takes_long_keeps_no_other_untold(started: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "_UNTOLD_SECONDS", 0.01)
+    first, second = webhooks(started, 2)
+    taken, gate = started.inbox.accept, asyncio.Event()
+
+    async def held(verified: Any) -> Any:
+        if b'"1"' in verified[0][0].body:
+            await gate.wait()
+        return await taken(verified)
+
+    monkeypatch.setattr(started.inbox, "accept", held)
+    with logged() as lines:
+        slow = taken_whole(started, second)
+        await asyncio.sleep(0)
+        await taken_whole(started, first)
+        async with asyncio.timeout(10):
+            while not lines:
+                await asyncio.sleep(0.001)
+        assert not slow.done()
+        gate.set()
+        await slow
+
+
 async def test_no_more_than_a_few_hundred_wait_to_be_told_of(started: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "_UNTOLD", 2)
     with logged() as lines:

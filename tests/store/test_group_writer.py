@@ -202,3 +202,22 @@ async def test_what_jobs_held_is_let_go_of_when_there_is_time(monkeypatch: pytes
         while held() is not None:
             await asyncio.sleep(0.001)
     await ended(database, writer)
+
+
+async def test_where_nothing_is_committed_no_more_is_kept_than_of_two_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_writer, "_SPENT", 1)
+    database, writer = started(in_process=True)
+
+    def broken(_: Callable[[], None], /) -> Tx:
+        raise OSError("the disk is away")
+
+    monkeypatch.setattr(database, "begin", broken)
+    held: list[weakref.ref[Thing]] = []
+    for _ in range(5):
+        thing = Thing()
+        held.append(weakref.ref(thing))
+        (outcome,) = await asyncio.wait_for(writer.write_joined(nothing, [thing]), 10)
+        assert isinstance(outcome, StoreUnavailable)
+        del thing, outcome
+    assert sum(one() is not None for one in held) <= 2
+    await ended(database, writer)
