@@ -45,7 +45,6 @@ class _Writer:
         self._file = file
         self._statements = statements
         self._connection: sqlite3.Connection | None = None
-        self._patient = True  # whether the connection waits for another process's transaction; a new one does
 
     def prepare(self, *, upgrade: bool) -> Sequence[str]:
         """Connect, and bring the database up to date; the names of the migrations that took."""
@@ -60,18 +59,14 @@ class _Writer:
         self._file.check()
         if self._connection is None:
             self._connection = self._file.connect()
-            self._patient = True
         try:
-            if self._patient:
-                self._connection.execute("PRAGMA busy_timeout=0")
-                self._patient = False
+            self._connection.execute("PRAGMA busy_timeout=0")
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
             waits()
             self._connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}")
-            self._patient = True
             self._connection.execute("BEGIN IMMEDIATE")
         return Tx(self._statements, self._connection)
 
