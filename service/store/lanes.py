@@ -58,6 +58,8 @@ class LeasedLanes:
         await self._engine.write(lambda tx: tx.run("leave_lane", project=project, worker=self._worker))
 
     def _share(self, tx: Tx, projects: frozenset[str]) -> frozenset[str]:
+        # One process after the other: each holds rows that the next one looks at, and two would wait for each other.
+        tx.lock([(_WORKERS,)])
         lease = {"worker": self._worker, "lease": round(self._seconds * 1000)}
         tx.run("join_workers", name=_WORKERS + self._worker, **lease)
         workers = int(tx.value("count_workers"))
