@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -151,6 +152,15 @@ def test_a_reader_that_goes_away_gets_no_traceback(relay: Relay) -> None:
         assert b"Traceback" not in process.stderr.read()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What is started hears of Ctrl-C, though this process may have been told to ignore it, as `make test &` is."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_is_one_line(relay: Relay) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
