@@ -216,7 +216,7 @@ class PostgresEngine(ThreadedEngine):
 
     def __init__(self, url: str) -> None:
         self._server = Server(url)
-        self._statements = Statements(_by_digest(for_psycopg(load_statements("postgres"))))
+        self._statements = statements()
         self._database = _Writer(self._server, self._statements)
         super().__init__(self._database)
         self._reader = threading.local()
@@ -308,14 +308,18 @@ class PostgresEngine(ThreadedEngine):
             connection.close()
 
 
-def _by_digest(statements: Mapping[str, str]) -> Mapping[str, str]:
-    """The statements with source images compared by the digests that the indexes are over."""
-    return {
-        name: _SAME_IMAGE.sub(r"image_key(\1) = image_key(\2)", sql).replace(
-            "(project, src_image, action)", "(project, image_key(src_image), action)"
-        )
-        for name, sql in statements.items()
-    }
+def statements() -> Statements:
+    """The named statements as PostgreSQL takes them, with source images compared by the digests that the indexes are
+    over."""
+    texts = for_psycopg(load_statements("postgres"))
+    return Statements(
+        {
+            name: _SAME_IMAGE.sub(r"image_key(\1) = image_key(\2)", sql).replace(
+                "(project, src_image, action)", "(project, image_key(src_image), action)"
+            )
+            for name, sql in texts.items()
+        }
+    )
 
 
 def _not_for_us(notice: psycopg.Notify) -> None:

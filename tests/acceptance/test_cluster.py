@@ -111,6 +111,7 @@ def test_any_process_takes_webhooks_and_each_image_is_purged_once(cluster: Clust
 
 def test_a_process_that_is_killed_is_replaced(cluster: Cluster) -> None:
     cluster.send(0, 1, 2, events=20)
+    eventually(lambda: "shop" in cluster.owners())
     victim = number_of(cluster, cluster.owners()["shop"])
     cluster.processes[victim].kill()
     cluster.send(*({0, 1, 2} - {victim}), events=20)

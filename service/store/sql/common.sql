@@ -2,6 +2,12 @@
 
 -- Statements over `VALUES :rows` take as many rows as a group of requests has; see rowsets.py.
 
+-- What waits is the small part of a large table, and comes in bursts. PostgreSQL believes for long that nothing waits,
+-- since it looked when nothing did, and would read all that waits for each row or each call. So that what it believes
+-- makes no difference, "there is one" is a subquery with a LIMIT, which it cannot turn into a join, and rows whose ids
+-- are known are asked for their state as `state || ''`, for which no index over what waits is of use. The indexes that sort
+-- by time hold what has `due_at > 0`, as all have: none but statements that say so are to use them.
+
 -- name: insert_receipts
 INSERT INTO receipts (id, source, dedupe, status, reason, scheme, method, path, headers, body, body_bytes,
                       received_at, signed_at, seen_at, deliveries, trace)
@@ -54,8 +60,10 @@ SET events = purges.events + wanted.events,
         WHEN purges.created_at + 5 * :settle > purges.due_at THEN purges.created_at + 5 * :settle
         ELSE purges.due_at END
 FROM wanted
-WHERE purges.project = wanted.project AND purges.src_image = wanted.src_image AND purges.action = 'delete'
-  AND purges.state = 'pending'
+WHERE purges.state || '' = 'pending' AND purges.id = (
+    SELECT p.id FROM purges AS p
+    WHERE p.project = wanted.project AND p.src_image = wanted.src_image AND p.action = 'delete' AND p.state = 'pending'
+    LIMIT 1)
 RETURNING purges.id, purges.project, purges.src_image;
 
 -- name: upsert_purges
@@ -75,10 +83,10 @@ DO UPDATE SET
         WHEN purges.created_at + 5 * :settle >= excluded.due_at THEN excluded.due_at
         WHEN purges.created_at + 5 * :settle > purges.due_at THEN purges.created_at + 5 * :settle
         ELSE purges.due_at END
-RETURNING id, project, src_image, EXISTS (
+RETURNING id, project, src_image, (
     SELECT 1 FROM purges AS beside
     WHERE beside.project = purges.project AND beside.src_image = purges.src_image
-      AND beside.action = 'invalidate' AND beside.state = 'pending') AS beside_invalidate;
+      AND beside.action = 'invalidate' AND beside.state = 'pending' LIMIT 1) IS NOT NULL AS beside_invalidate;
 
 -- name: upsert_refused_purges
 -- What may never be sent is kept where it is seen: once an image, however often it is asked for.
@@ -127,23 +135,23 @@ WHERE source = :source AND asset_id = :asset_id ORDER BY environment;
 -- name: next_due_at
 -- An image that is in a call waits for that call's end, which nobody knows yet.
 SELECT due_at FROM purges AS p
-WHERE project = :project AND state = 'pending'
-  AND NOT EXISTS (SELECT 1 FROM purges AS c
-                  WHERE c.project = p.project AND c.src_image = p.src_image AND c.state = 'claimed')
+WHERE project = :project AND state = 'pending' AND due_at > 0
+  AND (SELECT 1 FROM purges AS c
+       WHERE c.project = p.project AND c.src_image = p.src_image AND c.state = 'claimed' LIMIT 1) IS NULL
 ORDER BY due_at, id LIMIT 1;
 
 -- name: head_of_lane
 -- The purge whose turn it is; an image that is in a call waits for that call's end, so its order is kept.
 SELECT action, deadline FROM purges AS p
-WHERE project = :project AND state = 'pending' AND due_at <= :now
-  AND NOT EXISTS (SELECT 1 FROM purges AS c
-                  WHERE c.project = p.project AND c.src_image = p.src_image AND c.state = 'claimed')
+WHERE project = :project AND state = 'pending' AND due_at > 0 AND due_at <= :now
+  AND (SELECT 1 FROM purges AS c
+       WHERE c.project = p.project AND c.src_image = p.src_image AND c.state = 'claimed' LIMIT 1) IS NULL
 ORDER BY due_at, id LIMIT 1;
 
 -- name: put_back
 UPDATE purges SET state = 'pending', due_at = :due_at, last_error = :last_error, claimed_by = NULL,
                   failing_since = :failing_since, finished_at = NULL, events = events + :events
-WHERE id = :id AND state = :was AND attempts = :attempts;
+WHERE id = :id AND state || '' = :was AND attempts = :attempts;
 
 -- name: merge_into_pending
 -- The heir of a purge that is backing off backs off in its place.
@@ -162,7 +170,7 @@ WHERE project = :project AND src_image = :src_image AND state = 'pending';
 -- name: finish_purge
 UPDATE purges SET state = :state, finished_at = :now, last_error = :last_error, superseded_by = :superseded_by,
                   claimed_by = NULL
-WHERE id = :id AND state = :was AND attempts = :attempts;
+WHERE id = :id AND state || '' = :was AND attempts = :attempts;
 
 -- name: claimed_purges
 SELECT id, project, action, src_image, deadline, state, due_at, created_at, failing_since, finished_at, attempts, events,
@@ -294,8 +302,8 @@ SELECT id FROM purges WHERE state = 'dead' AND finished_at < :before ORDER BY fi
 -- By id, which sorts by time. What a lookup is still going to plan stays.
 SELECT id FROM receipts AS r
 WHERE id < :before_id
-  AND NOT EXISTS (SELECT 1 FROM lookup_events AS e JOIN lookups AS l ON l.id = e.lookup_id
-                  WHERE e.receipt_id = r.id AND e.planned = 0 AND l.state IN ('pending', 'claimed'))
+  AND (SELECT 1 FROM lookup_events AS e JOIN lookups AS l ON l.id = e.lookup_id
+       WHERE e.receipt_id = r.id AND e.planned = 0 AND l.state IN ('pending', 'claimed') LIMIT 1) IS NULL
 ORDER BY id LIMIT :limit;
 
 -- name: prune_attempts

@@ -32,20 +32,20 @@ SELECT source FROM waiting WHERE source IS NOT NULL;
 -- name: next_lookup_at
 -- An asset that is being asked for waits for that answer.
 SELECT due_at FROM lookups AS l
-WHERE source = :source AND state = 'pending'
-  AND NOT EXISTS (SELECT 1 FROM lookups AS c
-                  WHERE c.source = l.source AND c.environment = l.environment AND c.asset_id = l.asset_id
-                    AND c.state = 'claimed')
+WHERE source = :source AND state = 'pending' AND due_at > 0
+  AND (SELECT 1 FROM lookups AS c
+       WHERE c.source = l.source AND c.environment = l.environment AND c.asset_id = l.asset_id
+         AND c.state = 'claimed' LIMIT 1) IS NULL
 ORDER BY due_at, id LIMIT 1;
 
 -- name: claim_lookup
 UPDATE lookups SET state = 'claimed', claimed_by = :worker, attempts = attempts + 1
 WHERE id = (
     SELECT id FROM lookups AS l
-    WHERE source = :source AND state = 'pending' AND due_at <= :now
-      AND NOT EXISTS (SELECT 1 FROM lookups AS c
-                      WHERE c.source = l.source AND c.environment = l.environment AND c.asset_id = l.asset_id
-                        AND c.state = 'claimed')
+    WHERE source = :source AND state = 'pending' AND due_at > 0 AND due_at <= :now
+      AND (SELECT 1 FROM lookups AS c
+           WHERE c.source = l.source AND c.environment = l.environment AND c.asset_id = l.asset_id
+             AND c.state = 'claimed' LIMIT 1) IS NULL
     ORDER BY due_at, id LIMIT 1)
 RETURNING id, source, environment, asset_id, url, state, due_at, created_at, changed_at, failing_since, finished_at,
           attempts, last_error, superseded_by;
@@ -65,7 +65,7 @@ WHERE source = :source AND environment = :environment AND asset_id = :asset_id A
 -- name: put_back_lookup
 UPDATE lookups SET state = 'pending', due_at = :due_at, url = :url, last_error = :last_error,
                    failing_since = :failing_since, claimed_by = NULL
-WHERE id = :id AND state = 'claimed';
+WHERE id = :id AND state || '' = 'claimed';
 
 -- name: move_lookup_events
 INSERT INTO lookup_events (lookup_id, receipt_id, position, event, planned)
@@ -87,7 +87,7 @@ WHERE id = :heir;
 -- name: finish_lookup
 UPDATE lookups SET state = :state, finished_at = :now, last_error = :last_error, superseded_by = :superseded_by,
                    claimed_by = NULL
-WHERE id = :id AND state = 'claimed';
+WHERE id = :id AND state || '' = 'claimed';
 
 -- name: events_of_lookup
 -- In the order in which they came.
@@ -131,10 +131,11 @@ SELECT source, COUNT(*) AS lookups, MAX(last_error) AS reason FROM lookups
 WHERE state = 'pending' AND last_error IS NOT NULL GROUP BY source ORDER BY source;
 
 -- name: orphaned_lookups
-SELECT id FROM lookups WHERE source = :source AND state = 'pending' AND created_at < :before LIMIT :limit;
+SELECT id FROM lookups WHERE source = :source AND state = 'pending' AND due_at > 0 AND created_at < :before
+ORDER BY due_at, id LIMIT :limit;
 
 -- name: bury_lookup
-UPDATE lookups SET state = 'dead', finished_at = :now, last_error = :last_error WHERE id = :id AND state = 'pending';
+UPDATE lookups SET state = 'dead', finished_at = :now, last_error = :last_error WHERE id = :id AND state || '' = 'pending';
 
 -- name: expired_lookups
 SELECT id FROM lookups WHERE finished_at < :before ORDER BY finished_at LIMIT :limit;

@@ -6,15 +6,15 @@
 UPDATE purges SET state = 'claimed', claimed_by = :worker, attempts = attempts + 1
 WHERE id IN (
     SELECT id FROM purges
-    WHERE id IN (
+    WHERE id = ANY (ARRAY(
         SELECT id FROM (
             SELECT id, action, deadline FROM purges AS p
-            WHERE project = :project AND state = 'pending' AND due_at <= :now
-              AND NOT EXISTS (SELECT 1 FROM purges AS c
-                              WHERE c.project = p.project AND c.src_image = p.src_image AND c.state = 'claimed')
+            WHERE project = :project AND state = 'pending' AND due_at > 0 AND due_at <= :now
+              AND (SELECT 1 FROM purges AS c
+                   WHERE c.project = p.project AND c.src_image = p.src_image AND c.state = 'claimed' LIMIT 1) IS NULL
             ORDER BY due_at, id LIMIT 1000) AS due
-        WHERE action = :action AND deadline = :deadline LIMIT :limit)
-      AND state = 'pending'
+        WHERE action = :action AND deadline = :deadline LIMIT :limit))
+      AND state || '' = 'pending'
     FOR UPDATE SKIP LOCKED)
 RETURNING id, project, action, src_image, deadline, state, due_at, created_at, failing_since, finished_at, attempts, events,
           last_error, superseded_by;
