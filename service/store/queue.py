@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import itemgetter
 
 from service.domain.attempts import Attempt, Settlement
 from service.domain.clock import from_ms, to_ms
@@ -63,23 +64,15 @@ class Queue:
         """Record the attempt for `purges` and what becomes of those that have a settlement, in one transaction."""
 
         def job(tx: Tx) -> None:
-            for purge in purges:
-                tx.run(
-                    "insert_attempt",
-                    purge_id=purge.id,
-                    call_id=attempt.call_id,
-                    at=to_ms(attempt.at),
-                    images=attempt.images,
-                    status=attempt.status,
-                    outcome=attempt.outcome,
-                    reason=attempt.reason,
-                    duration_ms=attempt.duration_ms,
-                )
+            tx.rows("insert_attempts", [_attempt_row(purge, attempt) for purge in purges])
+            ended = []
             for settlement in settlements:
+                purge = settlement.purge
                 if settlement.state is PurgeState.PENDING:
                     put_back(tx, settlement, PurgeState.CLAIMED, attempt.at)
                 else:
-                    _finish(tx, settlement, PurgeState.CLAIMED, settlement.state, attempt.at)
+                    ended.append((purge.id, purge.attempts, settlement.state, settlement.last_error))
+            tx.rows("finish_claimed", sorted(ended, key=itemgetter(0)), now=to_ms(attempt.at))
 
         await self._engine.write(job)
 
@@ -100,6 +93,19 @@ class Queue:
         )
 
 
+def _attempt_row(purge: Purge, attempt: Attempt) -> tuple[object, ...]:
+    return (
+        purge.id,
+        attempt.call_id,
+        to_ms(attempt.at),
+        attempt.images,
+        attempt.status,
+        attempt.outcome,
+        attempt.reason,
+        attempt.duration_ms,
+    )
+
+
 def put_back(tx: Tx, settlement: Settlement, was: PurgeState, now: datetime) -> str | None:
     """Make a purge pending again, or merge it into a newer one of its image; the id that now stands for it.
 
@@ -116,7 +122,17 @@ def put_back(tx: Tx, settlement: Settlement, was: PurgeState, now: datetime) -> 
     if heir is None:
         # What is left is an invalidate that waits, and this one is a delete.
         return purge.id if _waits_again(tx, settlement, was, waiting.get(Action.INVALIDATE), now) else None
-    if not _finish(tx, settlement, was, PurgeState.SUPERSEDED, now, superseded_by=heir["id"]):
+    superseded = tx.run(
+        "finish_purge",
+        id=purge.id,
+        was=was,
+        attempts=purge.attempts,
+        state=PurgeState.SUPERSEDED,
+        now=to_ms(now),
+        last_error=settlement.last_error,
+        superseded_by=heir["id"],
+    )
+    if not superseded:
         return None
     tx.run(
         "merge_into_pending",
@@ -146,28 +162,6 @@ def _waits_again(tx: Tx, settlement: Settlement, was: PurgeState, absorbed: Row 
     if changed and absorbed is not None:
         place = {"project": purge.project, "src_image": purge.src_image}
         tx.run("supersede_pending_invalidate", **place, by=purge.id, now=to_ms(now))
-    return bool(changed)
-
-
-def _finish(
-    tx: Tx,
-    settlement: Settlement,
-    was: PurgeState,
-    state: PurgeState,
-    now: datetime,
-    *,
-    superseded_by: str | None = None,
-) -> bool:
-    changed = tx.run(
-        "finish_purge",
-        id=settlement.purge.id,
-        was=was,
-        attempts=settlement.purge.attempts,
-        state=state,
-        now=to_ms(now),
-        last_error=settlement.last_error,
-        superseded_by=superseded_by,
-    )
     return bool(changed)
 
 

@@ -167,6 +167,8 @@ OTHERWISE: dict[str, list[dict[str, str]]] = {
 
 ROWS: dict[str, list[tuple[Any, ...]]] = {
     "absorb_into_pending_deletes": [("shop", _image(n), _LATE, _LATE, 1) for n in range(GROUP)],
+    "finish_claimed": [(f"prg_claimed{n:08}", 0, "done", None) for n in range(GROUP)],
+    "insert_attempts": [(f"prg_done{n:08}", "call_1", _LATE, GROUP, 200, "done", "", 20) for n in range(GROUP)],
     "insert_receipts": [
         (f"rcp_9{n}", "cms", bytes(16 - n), "accepted", None, "hmac", "POST", "/", "{}", b"", 0, 1, None, 1, 1, "[]")
         for n in range(GROUP)
@@ -211,7 +213,7 @@ def test_a_statement_reads_no_more_than_it_needs(
     tx = PostgresTx(statements(), explaining)
     with connection.transaction(force_rollback=True):
         if statement in ROWS:
-            tx.rows(statement, ROWS[statement], **({"settle": 1000} if ":settle" in STATEMENTS[statement] else {}))
+            tx.rows(statement, ROWS[statement], settle=1000, now=_LATE)
         else:
             names = re.findall(r"(?<!:):(\w+)", STATEMENTS[statement])
             tx.run(statement, **{name: special.get(name, PARAMETERS.get(name, "1")) for name in names})

@@ -38,6 +38,8 @@ def connection() -> Iterator[sqlite3.Connection]:
 
 WIDTHS = {
     "absorb_into_pending_deletes": 5,
+    "finish_claimed": 4,
+    "insert_attempts": 8,
     "insert_receipts": 16,
     "keep_traces": 2,
     "link_purges": 3,
@@ -53,7 +55,7 @@ WIDTHS = {
 def plan(connection: sqlite3.Connection, statement: str) -> list[str]:
     sql = STATEMENTS[statement]
     if statement in WIDTHS:
-        ((text, values),) = RowSet(sql).chunks([[1] * WIDTHS[statement]] * 16, {"settle": 1})
+        ((text, values),) = RowSet(sql).chunks([[1] * WIDTHS[statement]] * 16, {"settle": 1, "now": 1})
         return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", values)]
     parameters = dict.fromkeys(re.findall(r":(\w+)", sql), 1)
     return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]

@@ -177,9 +177,15 @@ SELECT id, project, action, src_image, deadline, state, due_at, created_at, fail
        last_error, superseded_by
 FROM purges WHERE project = :project AND state = 'claimed';
 
--- name: insert_attempt
+-- name: finish_claimed
+WITH wanted (id, attempts, state, last_error) AS (VALUES :rows)
+UPDATE purges SET state = wanted.state, finished_at = :now, last_error = wanted.last_error, claimed_by = NULL
+FROM wanted
+WHERE purges.id = wanted.id AND purges.state || '' = 'claimed' AND purges.attempts = wanted.attempts;
+
+-- name: insert_attempts
 INSERT INTO attempts (purge_id, call_id, at, images, status, outcome, reason, duration_ms)
-VALUES (:purge_id, :call_id, :at, :images, :status, :outcome, :reason, :duration_ms)
+VALUES :rows
 ON CONFLICT DO NOTHING;
 
 -- name: get_purge
