@@ -67,10 +67,10 @@ class Queue:
             tx.rows("insert_attempts", [_attempt_row(purge, attempt) for purge in purges])
             ended = []
             for settlement in settlements:
-                purge = settlement.purge
                 if settlement.state is PurgeState.PENDING:
                     put_back(tx, settlement, PurgeState.CLAIMED, attempt.at)
                 else:
+                    purge = settlement.purge
                     ended.append((purge.id, purge.attempts, settlement.state, settlement.last_error))
             tx.rows("finish_claimed", sorted(ended, key=itemgetter(0)), now=to_ms(attempt.at))
 

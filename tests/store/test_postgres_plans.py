@@ -224,3 +224,11 @@ def test_what_reads_everything_is_seen_to(connection: psycopg.Connection[Any]) -
     explaining = Explaining(connection)
     explaining.execute("SELECT id FROM purges WHERE events < %(events)s", {"events": 0})
     assert explaining.read >= FINISHED
+
+
+@pytest.mark.parametrize("table", ["purges", "lookups"])
+def test_what_was_sent_does_not_stay_in_the_indexes_for_long(connection: psycopg.Connection[Any], table: str) -> None:
+    """A scan goes past it until the table is vacuumed, and no plan says so."""
+    found = connection.execute("SELECT reloptions FROM pg_class WHERE oid = %s::regclass", [table]).fetchone()
+    assert found is not None
+    assert {"autovacuum_vacuum_scale_factor=0.02", "vacuum_index_cleanup=on"} <= set(found[0])
