@@ -38,6 +38,8 @@ def unpack(folder: Path) -> Path:
     # It is thrown away: nothing has to be on disk.
     (folder / "etc/dpkg/dpkg.cfg.d/throwaway").write_text("force-unsafe-io\n")
     (folder / "etc/machine-id").write_text(uuid4().hex + "\n")  # without it systemd asks who this machine shall be
+    for timer in ("apt-daily", "apt-daily-upgrade"):  # at a random time after the first start: dpkg is locked then
+        (folder / f"etc/systemd/system/{timer}.timer").symlink_to("/dev/null")
     return folder
 
 
