@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -59,6 +60,35 @@ async def test_a_commit_is_on_disk_whatever_the_server_s_default_is(url: str) ->
     found = await engine.write(lambda tx: tx.connection.execute("SHOW synchronous_commit").fetchone()[0])
     await engine.close()
     assert found == "on"
+
+
+async def test_a_process_frozen_in_a_transaction_keeps_nothing_locked_for_long(
+    url: str, engine: PostgresEngine
+) -> None:
+    other, locked, thawed = await PostgresEngine.open(url), threading.Event(), threading.Event()
+
+    def frozen(tx: Tx) -> int:
+        tx.lock([("an asset",)])
+        locked.set()
+        thawed.wait(60)
+        return tx.run("put_quota", credential="frozen", until=1)
+
+    def waiting(tx: Tx) -> int:
+        # Longer than usual: until the server has had enough of the other one.
+        tx.connection.execute("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = '30s'")
+        tx.connection.patience = None
+        tx.lock([("an asset",)])
+        return tx.run("put_quota", credential="next", until=1)
+
+    first = asyncio.ensure_future(engine.write(frozen))
+    await asyncio.to_thread(locked.wait, 30)
+    assert await other.write(waiting) == 1
+    thawed.set()
+    with pytest.raises(StoreUnavailable):
+        await first
+    assert await engine.read(notes) == ["next"]
+    assert await engine.write(note("afterwards")) == 1
+    await other.close()
 
 
 async def test_what_waits_together_is_committed_together(engine: PostgresEngine) -> None:
