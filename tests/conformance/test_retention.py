@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 
 from support.stored import NOW, Rules, accept, asked, at, attempt, claimed, event, receipt, settled, states, wanted
@@ -81,15 +82,11 @@ async def test_a_purge_that_goes_before_its_receipt_takes_its_link_along(engine:
 
 async def test_steps_are_small_however_much_hangs_on_one_row(engine: Engine) -> None:
     await asked(engine, *(wanted(f"/{number}.png") for number in range(STEP + 100)))
+    queue = Queue(engine)
     while purges := await claimed(engine, limit=100):
-        for purge in purges:
-            await settled(engine, purge, PurgeState.DONE)
+        await queue.settle(attempt(), purges, [Settlement(purge=purge, state=PurgeState.DONE) for purge in purges])
     (much,) = await asked(engine, wanted("/much.png"))
-    for number in range(STEP + 50):
-        (called,) = await claimed(engine)
-        call = attempt(f"call_{number}")
-        again = Settlement(purge=called, state=PurgeState.PENDING, due_at=NOW)
-        await Queue(engine).settle(call, [called], [again])
+    await asyncio.gather(*(queue.settle(attempt(f"call_{number}"), [much], []) for number in range(STEP + 50)))
     await Purges(engine).drop(much.id, NOW)
     steps = await pruned(engine, day(31))
     assert max(steps) <= STEP
