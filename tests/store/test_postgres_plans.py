@@ -44,13 +44,13 @@ SELECT 'rcp_' || lpad(n::text, 8, '0'), 'prg_done' || lpad(n::text, 8, '0'), 'r'
 FROM generate_series(1, %(rows)s) AS n"""
 _PURGES = """
 INSERT INTO purges (id, project, action, src_image, deadline, state, due_at, created_at, finished_at, attempts, events)
-SELECT 'prg_' || %(state)s || lpad(n::text, 8, '0'), 'shop', 'delete', %(images)s || n, 60,
+SELECT 'prg_' || %(state)s || lpad(n::text, 8, '0'), %(project)s, 'delete', %(images)s || n, 60,
        %(state)s, n, n, CASE WHEN %(finished)s THEN n END, 0, 1
 FROM generate_series(1, %(rows)s) AS n"""
 _LOOKUPS = """
 INSERT INTO lookups (id, source, environment, asset_id, url, url_of, state, due_at, created_at, changed_at,
                      finished_at, attempts)
-SELECT 'lkp_' || %(state)s || lpad(n::text, 8, '0'), 'cms', '', 'a' || n, 'https://api.example.com/', 'rcp_1',
+SELECT 'lkp_' || %(state)s || lpad(n::text, 8, '0'), %(source)s, '', 'a' || n, 'https://api.example.com/', 'rcp_1',
        %(state)s, n, n, n, CASE WHEN %(finished)s THEN n END, 0
 FROM generate_series(1, %(rows)s) AS n"""
 # The newest receipts are the ones that wait.
@@ -64,18 +64,22 @@ FROM generate_series(1, %(rows)s) AS n"""
 def _fill_with_what_has_ended(connection: psycopg.Connection[Any]) -> None:
     for text in (_RECEIPTS, _ASSETS, _LINKS):
         connection.execute(text, {"rows": FINISHED})
-    connection.execute(_PURGES, {"rows": FINISHED, "state": "done", "finished": True, "images": _IMAGES})
-    found = {"rows": FINISHED, "state": "found", "finished": True, "later": 0}
+    done = {"rows": FINISHED, "state": "done", "finished": True, "project": "shop", "images": _IMAGES}
+    connection.execute(_PURGES, done)
+    found = {"rows": FINISHED, "state": "found", "finished": True, "source": "cms", "later": 0}
     connection.execute(_LOOKUPS, found)
     connection.execute(_LOOKUP_EVENTS, found)
 
 
 def _fill_with_what_waits(connection: psycopg.Connection[Any]) -> None:
-    connection.execute(_PURGES, {"rows": WAITS, "state": "pending", "finished": False, "images": _IMAGES})
-    connection.execute(_PURGES, {"rows": WAITS, "state": "dead", "finished": True, "images": f"{_IMAGES}dead/"})
-    waits = {"rows": WAITS, "state": "pending", "finished": False, "later": FINISHED - WAITS}
-    connection.execute(_LOOKUPS, waits)
-    connection.execute(_LOOKUP_EVENTS, waits)
+    waits = {"rows": WAITS, "state": "pending", "finished": False, "project": "shop", "images": _IMAGES}
+    connection.execute(_PURGES, waits)
+    connection.execute(_PURGES, waits | {"state": "dead", "finished": True, "images": f"{_IMAGES}dead/"})
+    connection.execute(_PURGES, waits | {"state": "claimed", "project": "another"})
+    asked = {"rows": WAITS, "state": "pending", "finished": False, "source": "cms", "later": FINISHED - WAITS}
+    connection.execute(_LOOKUPS, asked)
+    connection.execute(_LOOKUP_EVENTS, asked)
+    connection.execute(_LOOKUPS, asked | {"state": "claimed", "source": "another"})
 
 
 def _count(connection: psycopg.Connection[Any]) -> None:
@@ -162,12 +166,14 @@ OTHERWISE: dict[str, list[dict[str, str]]] = {
     "finish_purge": [{"id": f"prg_{was}00000100", "was": was} for was in ("pending", "claimed", "dead")],
     "put_back": [{"id": f"prg_{was}00000100", "was": was, "attempts": "0"} for was in ("claimed", "dead")],
     "bury_lookup": [{"id": "lkp_pending00000100"}],
+    "finish_lookup": [{"id": "lkp_claimed00000100"}],
+    "put_back_lookup": [{"id": "lkp_claimed00000100", "source": "another"}],
     "learn_asset": [{"asset_id": "new"}],
 }
 
 ROWS: dict[str, list[tuple[Any, ...]]] = {
     "absorb_into_pending_deletes": [("shop", _image(n), _LATE, _LATE, 1) for n in range(GROUP)],
-    "finish_claimed": [(f"prg_claimed{n:08}", 0, "done", None) for n in range(GROUP)],
+    "finish_claimed": [(f"prg_claimed{n * 100 + 1:08}", 0, "done", None) for n in range(GROUP)],
     "insert_attempts": [(f"prg_done{n:08}", "call_1", _LATE, GROUP, 200, "done", "", 20) for n in range(GROUP)],
     "insert_receipts": [
         (f"rcp_9{n}", "cms", bytes(16 - n), "accepted", None, "hmac", "POST", "/", "{}", b"", 0, 1, None, 1, 1, "[]")
