@@ -38,15 +38,11 @@ T = TypeVar("T")
 
 _CONNECT_SECONDS = 5
 _SILENT_SECONDS = 12.0  # the server ends a statement after ten; what is longer in coming does not come
+# A process that is frozen in the middle of a transaction would keep what it holds from all others for as long.
+_BOUNDED = "SET LOCAL statement_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '10s'"
 # On whatever the server's own default is: https://www.postgresql.org/docs/current/runtime-config-wal.html
-_BEGIN = (
-    "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout = '5s'; "
-    # A process that is frozen in the middle of a transaction would keep its locks from all others for as long.
-    "SET LOCAL idle_in_transaction_session_timeout = '10s'"
-)
-_BEGIN_READING = (
-    "BEGIN READ ONLY; SET LOCAL statement_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '10s'"
-)
+_BEGIN = f"BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '5s'; {_BOUNDED}"
+_BEGIN_READING = f"BEGIN READ ONLY; {_BOUNDED}"
 
 # What a statement of ours can do wrong by itself; every other error is the server's, the network's or a lock's.
 _OF_THE_JOB = (psycopg.IntegrityError, psycopg.DataError, psycopg.ProgrammingError, psycopg.NotSupportedError)
