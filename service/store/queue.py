@@ -12,6 +12,8 @@ from service.domain.purges import Action, Purge, PurgeState
 from service.store.engine import Engine, Row, Tx
 from service.store.rows import purge_of
 
+_STEP = 500  # orphans that a transaction ends at most
+
 
 class Queue:
     """The dispatcher's side of the purges table."""
@@ -88,9 +90,16 @@ class Queue:
 
     async def bury_orphans(self, project: str, before: datetime, now: datetime, reason: str) -> int:
         """End as dead what was left pending since before `before`; how many."""
-        return await self._engine.write(
-            lambda tx: tx.run("bury_orphans", project=project, before=to_ms(before), now=to_ms(now), last_error=reason)
-        )
+
+        def step(tx: Tx) -> int:
+            return tx.run(
+                "bury_orphans", project=project, before=to_ms(before), now=to_ms(now), last_error=reason, limit=_STEP
+            )
+
+        buried = 0
+        while some := await self._engine.write(step):
+            buried += some
+        return buried
 
 
 def _attempt_row(purge: Purge, attempt: Attempt) -> tuple[object, ...]:

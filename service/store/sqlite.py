@@ -1,7 +1,7 @@
 """SQLite: one writer thread that commits what waits together, and a few reader threads beside it.
 
-WAL lets readers and the writer work at the same time; `synchronous=FULL` puts every commit on disk before it is
-acknowledged. See https://www.sqlite.org/wal.html and https://www.sqlite.org/pragma.html#pragma_synchronous.
+WAL lets readers and the writer work at the same time, and one more thread bring the log into the database;
+`synchronous=FULL` puts every commit on disk before it is acknowledged. See https://www.sqlite.org/wal.html and https://www.sqlite.org/pragma.html#pragma_synchronous.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from service.domain.clock import Clock
 from service.domain.errors import StoreUnavailable
+from service.domain.log import log
+from service.store.checkpoints import Checkpointer
 from service.store.engine import Tx
 from service.store.lanes import LockedLanes
 from service.store.migrate import missing_migrations, outdated, upgrade_sqlite
@@ -41,10 +44,12 @@ class _Writer:
 
     in_process = True
 
-    def __init__(self, file: DatabaseFile, statements: Statements) -> None:
+    def __init__(self, file: DatabaseFile, statements: Statements, failed: Callable[[Exception], None]) -> None:
+        """`failed` is told, in some thread, why the log could not be brought into the database."""
         self._file = file
         self._statements = statements
         self._connection: sqlite3.Connection | None = None
+        self._checkpointer = Checkpointer(file, failed)
 
     def prepare(self, *, upgrade: bool) -> Sequence[str]:
         """Connect, and bring the database up to date; the names of the migrations that took."""
@@ -52,13 +57,17 @@ class _Writer:
             missing = missing_migrations(look)
         if missing and not upgrade:
             raise outdated(missing)
-        self._connection = self._file.connect()
-        return upgrade_sqlite(self._connection) if missing else ()
+        applied: Sequence[str] = ()
+        if missing:
+            with closing(self._file.connect()) as connection:
+                applied = upgrade_sqlite(connection)
+        self._connection = self._connected()
+        return applied
 
     def begin(self, waits: Callable[[], None], /) -> Tx:
         self._file.check()
         if self._connection is None:
-            self._connection = self._file.connect()
+            self._connection = self._connected()
         try:
             self._connection.execute("PRAGMA busy_timeout=0")
             self._connection.execute("BEGIN IMMEDIATE")
@@ -73,6 +82,7 @@ class _Writer:
     def commit(self) -> None:
         assert self._connection is not None, "a transaction has been begun"
         self._connection.execute("COMMIT")
+        self._checkpointer.committed(self._connection.total_changes)
 
     def roll_back(self) -> None:
         try:
@@ -82,9 +92,18 @@ class _Writer:
             self.drop()
 
     def drop(self) -> None:
+        self._checkpointer.stop()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+    def _connected(self) -> sqlite3.Connection:
+        connection = self._file.connect()
+        # What a statement may have to take back goes to a temporary file else, page by page, as large as the log and
+        # never read. No statement of ours touches more rows than a group has, or a step of retention: memory is
+        # bounded. An upgrade has a connection of its own: what sorts a table for an index needs the file.
+        connection.execute("PRAGMA temp_store=MEMORY")
+        return connection
 
     def of_the_job(self, error: Exception) -> bool:
         return not isinstance(error, sqlite3.Error) or isinstance(error, _OF_THE_JOB)
@@ -103,7 +122,7 @@ class SqliteEngine(ThreadedEngine):
         self.path = path
         self._file = DatabaseFile(path)
         self._statements = Statements(load_statements("sqlite"))
-        self._database = _Writer(self._file, self._statements)
+        self._database = _Writer(self._file, self._statements, self._not_copied)
         super().__init__(self._database)
         self._reader = threading.local()
         self._reading: set[sqlite3.Connection] = set()
@@ -151,6 +170,12 @@ class SqliteEngine(ThreadedEngine):
             self._reader.connection = None
             self._reading.discard(connection)
             connection.close()
+
+    def _not_copied(self, error: Exception) -> None:
+        """In another thread: the log grows, and whoever looks after the disk should know why."""
+        tell = partial(log.warning, "store.log_kept", path=str(self.path), error=str(error))
+        with suppress(RuntimeError):  # the loop was closed before the store: nobody is left to tell
+            self._loop.call_soon_threadsafe(tell)
 
     def clock(self, own: Clock, /) -> Clock:
         """The machine's own clock: there is no other machine."""

@@ -13,6 +13,7 @@ BUSY_SECONDS = 5.0
 """How long a statement waits for another process's transaction."""
 
 _WAL_BYTES = 64 * 1024 * 1024
+_WAL_PAGES = 4000  # 16 MB; what is left of them by then is copied in a commit
 _RETRY_SECONDS = 0.02
 
 
@@ -97,6 +98,7 @@ def _make_durable(connection: sqlite3.Connection) -> None:
     # https://www.sqlite.org/pragma.html#pragma_synchronous
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
 
 
 def _write_ahead(connection: sqlite3.Connection) -> str:

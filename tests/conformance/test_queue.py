@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from support.stored import IMAGE, NOW, asked, at, attempt, claimed, pending, settled, states, stored, wanted
 
+import service.store.queue
 from service.domain.attempts import Settlement
 from service.domain.purges import Action, Purge, PurgeState
 from service.store.engine import Engine
@@ -252,6 +253,17 @@ async def test_a_recovered_purge_counts_the_call_that_may_have_been_made(engine:
     assert await Queue(engine).recover("shop") == 2
     assert await Queue(engine).recover("shop") == 0
     assert sorted(purge.attempts for purge in await claimed(engine)) == [1, 2, 2]
+
+
+async def test_many_orphans_are_buried_some_at_a_time(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service.store.queue, "_STEP", 3)
+    await asked(engine, *(wanted(image(number), project="gone") for number in range(7)))
+    (fresh,) = await asked(engine, wanted(image(7), project="gone"), now=at(10))
+    commits: list[int] = []
+    engine.measure(lambda jobs, _: commits.append(jobs))
+    assert await Queue(engine).bury_orphans("gone", at(10), at(99), "not configured") == 7
+    assert [purge.id for purge in await pending(engine)] == [fresh.id]
+    assert len(commits) == 4  # three of them, three, one, and none left
 
 
 async def test_orphans_are_buried_when_they_are_old(engine: Engine) -> None:

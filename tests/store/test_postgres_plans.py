@@ -195,7 +195,7 @@ ROWS: dict[str, list[tuple[Any, ...]]] = {
 }
 
 ALL_OF_SOMETHING = {
-    "bury_orphans": "ends all that waits for a project that is configured no more, once",
+    "bury_orphans": "looks at all that waits for a project that is configured no more, every minute",
     "count_purges": "counts what waits, where somebody scrapes",
     "failing_lookups": "counts what fails, where somebody looks",
     "list_purges": "a listing",

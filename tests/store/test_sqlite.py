@@ -18,11 +18,13 @@ from typing import Any
 import psutil
 import pytest
 from support.stored import NOW, Rules, accept, at, event, receipt
+from support.told import logged
 
 import service.store.group_writer
 import service.store.sqlite
 import service.store.sqlite_file
 from service.domain.errors import StoreUnavailable
+from service.store.checkpoints import CHANGES
 from service.store.engine import Tx
 from service.store.inbox import Inbox
 from service.store.sqlite import SqliteEngine, _Writer
@@ -98,10 +100,10 @@ async def test_a_group_is_bounded(engine: SqliteEngine) -> None:
 
 async def test_everything_is_as_durability_wants_it(engine: SqliteEngine) -> None:
     def pragmas(tx: Tx) -> list[Any]:
-        names = ("journal_mode", "synchronous", "wal_autocheckpoint", "journal_size_limit", "query_only")
+        names = ("journal_mode", "synchronous", "wal_autocheckpoint", "journal_size_limit", "query_only", "temp_store")
         return [tx.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
 
-    assert await engine.write(pragmas) == ["wal", 2, 1000, 64 * 1024 * 1024, 0]
+    assert await engine.write(pragmas) == ["wal", 2, 4000, 64 * 1024 * 1024, 0, 2]
     assert (await engine.read(pragmas))[4] == 1
 
 
@@ -154,6 +156,69 @@ async def test_a_long_read_keeps_no_writer_waiting_and_the_log_is_taken_in_after
     for number in range(10):
         await engine.write(large(f"n{number}"))
     assert wal.stat().st_size < grown * 1.5  # begun anew, in place of growing on
+
+
+# -- the log
+
+
+def rows(number: int, of: str) -> Callable[[Tx], None]:
+    """A job that writes so many rows."""
+
+    def job(tx: Tx) -> None:
+        for each in range(number):
+            tx.run("put_quota", credential=f"{of}-{each}" + "x" * 200, until=1)
+
+    return job
+
+
+def checkpointing() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "relay-store-checkpoint"]
+
+
+async def until(met: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not met():  # what another thread does: there is nothing to wait on
+            await asyncio.sleep(0.01)
+
+
+async def test_the_log_is_brought_in_beside_the_writer(engine: SqliteEngine, path: Path) -> None:
+    before = path.stat().st_size
+    await engine.write(rows(CHANGES - 1, "a"))
+    assert not checkpointing()
+    assert path.stat().st_size == before  # far fewer pages than SQLite itself would bring in
+    await engine.write(rows(1, "b"))
+    await until(lambda: path.stat().st_size > before + CHANGES * 200)
+    grown = path.stat().st_size
+    await engine.write(rows(CHANGES, "c"))
+    await until(lambda: path.stat().st_size > grown)
+    assert len(checkpointing()) == 1
+    await engine.close()
+    assert not checkpointing()
+
+
+async def test_the_log_ends_however_long_a_load_lasts(engine: SqliteEngine, path: Path) -> None:
+    for number in range(60):
+        await engine.write(rows(CHANGES, f"n{number}"))
+    written = 60 * CHANGES * 200
+    assert path.with_name("relay.db-wal").stat().st_size < written / 1.2 < path.stat().st_size
+
+
+async def test_a_log_that_cannot_be_brought_in_is_told_of_and_tried_again(
+    engine: SqliteEngine, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_more(_: DatabaseFile, *, read_only: bool = False) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    await engine.write(note("n"))
+    before = path.stat().st_size
+    with logged() as told, monkeypatch.context() as broken:
+        broken.setattr(DatabaseFile, "connect", no_more)
+        await engine.write(rows(CHANGES, "a"))
+        await until(lambda: bool(told))
+    assert [(line["event"], line["error"]) for line in told] == [("store.log_kept", "disk I/O error")]
+    assert path.stat().st_size == before
+    await engine.write(rows(CHANGES, "b"))
+    await until(lambda: path.stat().st_size > before)
 
 
 # -- jobs that fail
@@ -468,7 +533,7 @@ async def test_the_first_switch_to_wal_waits_for_its_lock(path: Path, monkeypatc
 
 async def test_whoever_waits_for_another_process_says_so_first(engine: SqliteEngine, path: Path) -> None:
     told = threading.Event()
-    writer = _Writer(file := DatabaseFile(path), engine._statements)
+    writer = _Writer(file := DatabaseFile(path), engine._statements, engine._not_copied)
     file.remember()
     writer.begin(told.set)
     writer.roll_back()

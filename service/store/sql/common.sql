@@ -247,8 +247,10 @@ FROM purges WHERE project = :project AND state = 'dead' AND refused = 0 ORDER BY
 UPDATE purges SET due_at = :now WHERE id = :id AND due_at > :now;
 
 -- name: bury_orphans
+-- A step of it: who waits for the database waits for no longer than that takes.
 UPDATE purges SET state = 'dead', finished_at = :now, last_error = :last_error
-WHERE project = :project AND state = 'pending' AND created_at < :before;
+WHERE state || '' = 'pending' AND id IN (
+    SELECT id FROM purges WHERE project = :project AND state = 'pending' AND created_at < :before LIMIT :limit);
 
 -- name: put_token
 INSERT INTO tokens (scope, name, ciphertext, fingerprint, updated_at)
