@@ -18,9 +18,9 @@ from service.domain.requests import HidesBody
 class NewReceipt(HidesBody, frozen=True, kw_only=True):
     """A webhook about to be stored.
 
-    `dedupe` is 16 bytes that every delivery of the same event shares, None for what must never count as the first of
-    its kind (refused, unreadable). `headers` is the provider's allow-list. `traceparent` names
-    the webhook's span where it is recorded.
+    `dedupe` is what every delivery of the same event shares, 16 to 32 bytes, None for what must never count as the
+    first of its kind (refused, unreadable). `headers` is the provider's allow-list. `traceparent` names the webhook's
+    span where it is recorded.
     """
 
     id: str

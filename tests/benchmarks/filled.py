@@ -27,12 +27,12 @@ _COPIES = {
 }
 _SQLITE = {
     "n": "n",
-    "digest": "randomblob(16)",
+    "digest": "CAST(printf('msg_%012d%s', n, hex(randomblob(8))) AS BLOB)",
     "tail": "printf('%016d', n)",
 }
 _POSTGRES = {
     "n": "n",
-    "digest": "decode(md5(n::text), 'hex')",
+    "digest": "convert_to('msg_' || lpad(n::text, 12, '0'), 'UTF8') || decode(md5(n::text), 'hex')",
     "tail": "lpad(n::text, 16, '0')",
 }
 _NUMBERS = "WITH RECURSIVE numbers(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM numbers WHERE n < {last})"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import random
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,9 +41,12 @@ def url_of(name: str) -> str:
 
 
 def request(name: str, asset: str = "") -> bytes:
-    """One webhook of about 900 bytes, signed now: as Standard Webhooks, and in the header that `webhook` verifies."""
+    """One webhook of about 900 bytes, signed now: as Standard Webhooks, and in the header that `webhook` verifies.
+
+    Its id is made as ULIDs are, milliseconds and a random end.
+    """
     body = replaced(asset or name, url_of(asset or name), alt="x" * 350)
-    headers = signed(f"msg_{name}", body)
+    headers = signed(f"msg_{time.time_ns() // 1_000_000:012x}{random.getrandbits(64):016x}", body)
     headers["x-hub-signature-256"] = "sha256=" + hmac.new(SECRET_BASE64.encode(), body, hashlib.sha256).hexdigest()
     lines = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
     return f"POST /hooks/hook HTTP/1.1\r\nhost: 127.0.0.1\r\n{lines}content-length: {len(body)}\r\n\r\n".encode() + body
