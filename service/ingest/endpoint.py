@@ -37,6 +37,7 @@ Whole = Callable[[Headers, bytes, Reply], None]
 """Answers a POST to one source whose headers and body have come; the names are in lower case."""
 
 
+_TOGETHER = 64  # that take each step together: what more of them hold does not stay in the processor's caches
 _UNTOLD = 256  # answers that are neither counted nor logged yet, and all that they came of
 _UNTOLD_SECONDS = (
     1.0  # that they wait at most: one that takes long, as when a key is fetched, is under way all the while
@@ -95,8 +96,9 @@ class Endpoint:
         return partial(self._arrived, self._pipelines[source], self._as_signed(path))
 
     def _arrived(self, pipeline: Pipeline, path: str, headers: Headers, body: bytes, reply: Reply) -> None:
-        """To be judged with all that comes in the same turn of the loop."""
-        if not self._arrivals:
+        """To be judged with what comes in the same turn of the loop."""
+        if not self._arrivals or len(self._arrivals) == _TOGETHER:
+            self._arrivals = []
             self._begin(self._judge(self._arrivals), self._arrivals)
         self._arrivals.append(_Arrival(pipeline, path, headers, body, reply, perf_counter()))
 
@@ -119,7 +121,8 @@ class Endpoint:
         self.tell()
 
     async def _judge(self, arrivals: Sequence[_Arrival]) -> None:
-        self._arrivals = []
+        if self._arrivals is arrivals:
+            self._arrivals = []  # what comes from now on is not among these any more
         now = self._clock()
         visits = [self._visit(one.pipeline, one.begun, "POST", one.headers, now) for one in arrivals]
         asked: list[tuple[_Arrival, _Visit, Webhook]] = []
