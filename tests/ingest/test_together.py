@@ -17,7 +17,9 @@ from service.domain.events import Notification
 from service.domain.requests import RawRequest, Verified
 from service.ingest import endpoint
 from service.ingest.endpoint import Reply
+from service.ingest.intake import Genuine, Intake, Webhook
 from service.ingest.pipeline import Pipeline
+from service.ingest.ports import Answer
 from service.observability.tally import Tally
 from service.providers.base import Sample
 
@@ -61,6 +63,28 @@ async def test_they_share_a_transaction(started: Relay) -> None:
         assert purge.src_image == f"https://img/{number}"
         assert b'"id":"%d"' % number in (receipts[one.json["receipt"]].body or b"")
     assert len({one.headers["x-request-id"] for one in told}) == 50
+
+
+async def test_many_are_judged_some_at_a_time_and_stored_together(
+    started: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[int] = []
+    judge = Intake.judge
+
+    def counted(self: Intake, webhooks: Sequence[Webhook]) -> Sequence[Genuine | Answer | None]:
+        judged.append(len(webhooks))
+        return judge(self, webhooks)
+
+    monkeypatch.setattr(endpoint, "_TOGETHER", 3)
+    monkeypatch.setattr(Intake, "judge", counted)
+    before = started.engine.stats.commits
+    first = [taken_whole(started, request) for request in webhooks(started, 8)]
+    assert {answer.status_code for answer in await asyncio.gather(*first)} == {200}
+    assert judged == [3, 3, 2]
+    assert started.engine.stats.commits == before + 1
+    await taken_whole(started, webhooks(started, 9)[8])
+    assert judged == [3, 3, 2, 1]
+    assert len(await started.receipts()) == 9
 
 
 async def test_each_gets_its_own_answer(started: Relay) -> None:
