@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -52,6 +53,8 @@ def fill_sqlite(path: Path, count: int) -> None:
                 connection.execute(_NUMBERS.format(first=first, last=last) + insert)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         assert connection.execute("SELECT count(*) FROM receipts").fetchone() == (count + 1,)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())  # else the first commits that are measured wait for gigabytes of this
 
 
 def fill_postgres(url: str, count: int) -> None:
