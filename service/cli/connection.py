@@ -168,7 +168,7 @@ class Connection(HttpProtocol):
     def _write(self, exchange: Exchange, response: Response) -> None:
         lines: list[bytes | memoryview] = [STATUS_LINE[response.status_code]]
         for name, value in (*self.server_state.default_headers, *response.raw_headers):
-            lines += (name, b": ", value, b"\r\n")
+            lines.append(b"%b: %b\r\n" % (name, value))
             if name == b"connection":  # which the relay's own answers have only to end it
                 exchange.ends = True
         if exchange.ends or exchange.keep_alive:

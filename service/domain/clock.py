@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 Clock = Callable[[], datetime]
 
@@ -15,6 +16,7 @@ def system_clock() -> datetime:
     return datetime.now(UTC)
 
 
+@lru_cache(maxsize=64)  # asked six times for each webhook, and of those that come together most times are one
 def to_ms(moment: datetime) -> int:
     """Milliseconds since the epoch."""
     return round(moment.timestamp() * 1000)

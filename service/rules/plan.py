@@ -53,7 +53,7 @@ class Plan(Struct, frozen=True):
     @property
     def error(self) -> str | None:
         """What the failed rules said, None if none failed."""
-        return "; ".join(trace.error for trace in self.traces if trace.error is not None) or None
+        return "; ".join([trace.error for trace in self.traces if trace.error is not None]) or None
 
     @property
     def sendable(self) -> tuple[PlannedPurge, ...]:

@@ -29,6 +29,8 @@ from service.store.threaded import ThreadedEngine
 
 T = TypeVar("T")
 
+_NO_WAIT = "PRAGMA busy_timeout=0"  # for another process's transaction, before anybody has been told of the wait
+
 # What a statement of ours can do wrong by itself; every other error of the database is the disk's or the lock's.
 _OF_THE_JOB = (
     sqlite3.IntegrityError,
@@ -69,14 +71,16 @@ class _Writer:
         if self._connection is None:
             self._connection = self._connected()
         try:
-            self._connection.execute("PRAGMA busy_timeout=0")
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
             waits()
             self._connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}")
-            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            finally:
+                self._connection.execute(_NO_WAIT)
         return Tx(self._statements, self._connection)
 
     def commit(self) -> None:
@@ -103,6 +107,7 @@ class _Writer:
         # never read. No statement of ours touches more rows than a group has, or a step of retention: memory is
         # bounded. An upgrade has a connection of its own: what sorts a table for an index needs the file.
         connection.execute("PRAGMA temp_store=MEMORY")
+        connection.execute(_NO_WAIT)
         return connection
 
     def of_the_job(self, error: Exception) -> bool:
