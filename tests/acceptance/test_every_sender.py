@@ -29,6 +29,7 @@ from support.senders import (
     secrets,
     signing_key,
     source,
+    with_key_of_path,
 )
 
 from service.domain.errors import Refused
@@ -120,8 +121,7 @@ def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Far]:
             assert "Traceback" not in process.output
             for name in PROVIDERS:
                 images = _images(far.calls(name))
-                several = CASES[name].each_counts or CASES[name].body == "unsigned"  # the latter were sent changed too
-                assert several or len(images) == len(set(images)), name
+                assert CASES[name].each_counts or len(images) == len(set(images)), name
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
@@ -155,8 +155,11 @@ def _images(calls: list[dict[str, Any]]) -> list[str]:
 def test_one_byte_of_the_body_changed(far: Far, name: str) -> None:
     request = signed(name)
     if CASES[name].body == "unsigned":
+        # Not sent: to the relay it is the same event, and the test that sends that may come after this one.
         altered = changed(request, body=request.body + b" ")
-        assert far.send(altered).status_code == provider(name).info.success_status
+        credential = provider(name).credential
+        in_path = credential is not None and credential.kind == "capability"
+        verify(provider(name), with_key_of_path(altered) if in_path else altered, datetime.now(UTC))
         return
     altered = next(one for one in _altered(request) if _refused(name, one))
     assert far.send(altered).status_code == 401
