@@ -8,7 +8,7 @@ CREATE FUNCTION image_key(src_image TEXT) RETURNS BYTEA LANGUAGE SQL IMMUTABLE S
 CREATE TABLE receipts (
     id          TEXT COLLATE "C" PRIMARY KEY,
     source      TEXT NOT NULL,
-    dedupe      BYTEA,                 -- the beginning of the event's id, and a digest; NULL burns nothing
+    dedupe      BYTEA,                 -- 16 bytes of digest over source and event id; NULL burns nothing
     status      TEXT NOT NULL,
     reason      TEXT,
     scheme      TEXT,

@@ -4,7 +4,7 @@
 CREATE TABLE receipts (
     id          TEXT PRIMARY KEY,
     source      TEXT NOT NULL,
-    dedupe      BLOB,                 -- the beginning of the event's id, and a digest; NULL burns nothing
+    dedupe      BLOB,                 -- 16 bytes of digest over source and event id; NULL burns nothing
     status      TEXT NOT NULL,
     reason      TEXT,
     scheme      TEXT,
