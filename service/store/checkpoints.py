@@ -23,7 +23,7 @@ class Checkpointer:
     """
 
     def __init__(self, file: DatabaseFile, failed: Callable[[Exception], None]) -> None:
-        """`failed` is called in the thread with what went wrong; it is tried again after as many rows."""
+        """`failed` is called, in some thread, with what went wrong; it is tried again after as many rows."""
         self._file = file
         self._failed = failed
         self._changes = 0  # when it was last told to copy
@@ -38,8 +38,16 @@ class Checkpointer:
         self._changes = changes
         self._due.set()
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._run, name="relay-store-checkpoint", daemon=True)
-            self._thread.start()
+            self._start()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="relay-store-checkpoint", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system gives no more threads; what was committed is no failure for that
+            self._failed(error)
+        else:
+            self._thread = thread
 
     def stop(self) -> None:
         """End the thread; the next commit is a new connection's."""

@@ -1,7 +1,8 @@
 """SQLite: one writer thread that commits what waits together, and a few reader threads beside it.
 
 WAL lets readers and the writer work at the same time, and one more thread bring the log into the database;
-`synchronous=FULL` puts every commit on disk before it is acknowledged. See https://www.sqlite.org/wal.html and https://www.sqlite.org/pragma.html#pragma_synchronous.
+`synchronous=FULL` puts every commit on disk before it is acknowledged. See https://www.sqlite.org/wal.html and
+https://www.sqlite.org/pragma.html#pragma_synchronous.
 """
 
 from __future__ import annotations

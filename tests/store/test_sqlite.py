@@ -221,6 +221,23 @@ async def test_a_log_that_cannot_be_brought_in_is_told_of_and_tried_again(
     await until(lambda: path.stat().st_size > before)
 
 
+async def test_no_thread_for_the_log_is_no_failure_of_what_is_committed(
+    engine: SqliteEngine, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_more(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    before = path.stat().st_size
+    with logged() as told, monkeypatch.context() as broken:
+        broken.setattr(threading.Thread, "start", no_more)
+        await engine.write(rows(CHANGES, "a"))
+        await until(lambda: bool(told))
+    assert [(line["event"], line["error"]) for line in told] == [("store.log_kept", "can't start new thread")]
+    assert len(await engine.read(notes)) == CHANGES
+    await engine.write(rows(CHANGES, "b"))
+    await until(lambda: path.stat().st_size > before)
+
+
 # -- jobs that fail
 
 
