@@ -54,6 +54,8 @@ class AssetEvent(Struct, frozen=True, kw_only=True):
     @property
     def all_urls(self) -> tuple[str, ...]:
         """Present URLs, then earlier ones, each once."""
+        if not self.earlier_urls and len(self.urls) < 2:
+            return self.urls
         return tuple(dict.fromkeys((*self.urls, *self.earlier_urls)))
 
 

@@ -230,15 +230,15 @@ def _dedupe(verified: Verified, event_id: str | None) -> bytes:
     Most ids begin with a time or a number, so that what comes one after the other is stored side by side: a group of
     webhooks changes a page or two of the index, and not one each.
     """
-    digest = sha256(verified.source.encode() + b"\0")
+    source = verified.source.encode()
     if event_id is not None:
         told = event_id.encode(errors="surrogatepass")
-        digest.update(b"id\0" + told)
         beginning = told[:_BEGINNING]
+        shared = b"%b\0id\0%b" % (source, told)
     else:
         beginning = b"" if verified.signed_at is None else str(to_ms(verified.signed_at)).encode()
-        digest.update(b"body\0" + beginning + b"\0" + verified.body)
-    return beginning + digest.digest()[:16]
+        shared = b"%b\0body\0%b\0%b" % (source, beginning, verified.body)
+    return beginning + sha256(shared).digest()[:16]
 
 
 def _trace(event: AssetEvent, late: str | None, result: Plan, lookup: PlannedLookup | None) -> dict[str, Any]:

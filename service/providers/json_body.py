@@ -90,16 +90,22 @@ def first_text(value: Any, *keys: str) -> str | None:
 
 def scalar(value: Any, *path: str) -> str | None:
     """A string or an integer as text (ids and versions come as either), else None."""
-    found = dig(value, *path)
-    if isinstance(found, str):
-        return found or None
-    return str(found) if isinstance(found, int) and not isinstance(found, bool) else None
+    for key in path:  # as in `text`
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    if isinstance(value, str):
+        return value or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def obj(value: Any, *path: str) -> dict[str, Any]:
     """An object, else an empty one."""
-    found = dig(value, *path)
-    return found if isinstance(found, dict) else {}
+    for key in path:  # as in `text`
+        if not isinstance(value, dict):
+            return {}
+        value = value.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def array(value: Any, *path: str) -> list[Any]:

@@ -20,6 +20,18 @@ _KINDS = {
     "unpublished": AssetKind.UNPUBLISHED,
     "restored": AssetKind.RESTORED,
 }
+_TEXTS = {
+    "bucket": ("bucket",),
+    "key": ("key",),
+    "filename": ("filename", "file_name", "fileName"),
+    "mime_type": ("mime_type", "mimeType", "content_type", "contentType"),
+    "environment": ("environment",),
+    "locale": ("locale",),
+    "content_hash": ("content_hash", "etag", "hash"),
+}
+"""What an event holds as it stands there, and under which names: the first that is a text counts."""
+
+_NAMES = frozenset(name for names in _TEXTS.values() for name in names)
 _IDS = ("id", "asset_id", "media_id")  # the last is Bynder's
 _PRESENT = ("url", "urls")
 _EARLIER = ("old_url", "old_urls", "previous_url", "previous_urls")
@@ -31,8 +43,6 @@ def plain_event(payload: Any, event_type: str, fallback_id: str) -> AssetEvent:
     `event_type` is a dotted name such as `asset.updated`, of which the last part tells the kind.
     """
     data = json_body.obj(payload, "data") or json_body.obj(payload)
-    texts = {key: value for key, value in data.items() if isinstance(value, str) and value}
-    text = texts.get
     urls = _urls_at(data, _PRESENT)
     earlier = _urls_at(data, _EARLIER)
     identity = None
@@ -46,15 +56,21 @@ def plain_event(payload: Any, event_type: str, fallback_id: str) -> AssetEvent:
         id=identity or fallback_id,
         urls=tuple(urls),
         earlier_urls=tuple([url for url in earlier if url not in urls]),
-        bucket=text("bucket"),
-        key=text("key"),
-        filename=text("filename") or text("file_name") or text("fileName"),
-        mime_type=(text("mime_type") or text("mimeType") or text("content_type") or text("contentType")),
-        environment=text("environment"),
-        locale=text("locale"),
         occurred_at=json_body.moment(payload, "timestamp"),
-        content_hash=(text("content_hash") or text("etag") or text("hash") or json_body.scalar(data, "version")),
+        **_texts(data),
     )
+
+
+def _texts(data: dict[str, Any]) -> dict[str, str]:
+    """The fields of an event that are texts, those there are."""
+    found: dict[str, str] = {}
+    if not _NAMES.isdisjoint(data):
+        for field, names in _TEXTS.items():
+            if (told := json_body.first_text(data, *names)) is not None:
+                found[field] = told
+    if "content_hash" not in found and (version := json_body.scalar(data, "version")) is not None:
+        found["content_hash"] = version
+    return found
 
 
 def _urls_at(data: dict[str, Any], keys: Iterable[str]) -> list[str]:

@@ -87,6 +87,7 @@ def to_base64url(value: bytes) -> str:
     return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
 
 
+@lru_cache(maxsize=64)  # what comes together was signed in a second or two
 def unix_time(value: str, unit: Literal["s", "ms"]) -> datetime:
     """A signed time: ASCII digits only, seconds or milliseconds since 1970, before the year 9000."""
     if not _UNIX_TIME.fullmatch(value):

@@ -180,8 +180,11 @@ class _Envelope(Struct, frozen=True):
     def signatures(self, version: str) -> list[bytes]:
         """The decoded signatures of one version; an entry nobody can read is passed over like an unknown version."""
         mark = f"{version},"
-        given = [entry[len(mark) :] for entry in self.entries if entry.startswith(mark)]
-        return [decoded for value in given if (decoded := _strict(value)) is not None]
+        return [
+            decoded
+            for entry in self.entries
+            if entry.startswith(mark) and (decoded := _strict(entry[len(mark) :])) is not None
+        ]
 
 
 def _strict(value: str) -> bytes | None:

@@ -140,6 +140,8 @@ def _holders(tx: Tx, dedupes: Sequence[bytes]) -> dict[bytes, str]:
 
 def _count(tx: Tx, again: Sequence[tuple[str, datetime]]) -> None:
     """Further deliveries of what is stored."""
+    if not again:
+        return
     for holder, times in Counter(holder for holder, _ in again).items():
         seen = max(to_ms(moment) for one, moment in again if one == holder)
         tx.run("count_deliveries", id=holder, more=times, now=seen)

@@ -117,7 +117,6 @@ def _absorb(tx: Tx, invalidates: Sequence[_Asked], settle: int) -> set[Place]:
 
 
 def _upsert(tx: Tx, some: Sequence[_Asked], settle: int) -> None:
-    by_place = {one.place: one for one in some}
     rows = [
         (
             one.id,
@@ -133,12 +132,26 @@ def _upsert(tx: Tx, some: Sequence[_Asked], settle: int) -> None:
         )
         for one in some
     ]
-    for row in tx.rows("upsert_purges", rows, settle=settle):
-        one = by_place[row["project"], row["src_image"]]
-        one.id = row["id"]
-        if one.purge.action is Action.DELETE and row["beside_invalidate"]:
-            project, src_image = one.place
-            tx.run("supersede_pending_invalidate", project=project, src_image=src_image, by=one.id, now=one.now)
+    tx.rows("upsert_purges", rows, settle=settle)
+    _join(tx, some)
+
+
+def _join(tx: Tx, some: Sequence[_Asked]) -> None:
+    """Find the pending purges that these have joined, and let them do the work of the invalidates beside them.
+
+    Asked for by itself: to have the upsert say it for each row hands the interpreter from thread to thread as often.
+    """
+    by_id = {one.id: one for one in some}
+    outdone: list[_Asked] = []
+    for row in tx.rows("pending_beside", [(one.id, *one.place) for one in some]):
+        one = by_id[row["asked"]]
+        if row["action"] == one.purge.action:
+            one.id = row["id"]
+        elif one.purge.action is Action.DELETE:
+            outdone.append(one)
+    for one in outdone:
+        project, src_image = one.place
+        tx.run("supersede_pending_invalidate", project=project, src_image=src_image, by=one.id, now=one.now)
 
 
 def _keep_refused(tx: Tx, some: Sequence[_Asked]) -> None:

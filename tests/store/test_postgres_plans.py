@@ -181,6 +181,7 @@ ROWS: dict[str, list[tuple[Any, ...]]] = {
     ],
     "keep_traces": [(f"rcp_9{n}", "00-1") for n in range(GROUP)],
     "link_purges": [(f"rcp_9{n}", f"prg_9{n}", "r") for n in range(GROUP)],
+    "pending_beside": [(f"prg_9{n}", "shop", _image(n)) for n in range(GROUP)],
     "put_assets": [("cms", "", f"a{n * 100}", "[]", "[]", None, None, 0, None, _LATE) for n in range(GROUP)],
     "recall_assets": [("cms", "", f"a{n * 100}") for n in range(GROUP)],
     "receipts_of_dedupes": [(bytes([n] * 16),) for n in range(GROUP)],

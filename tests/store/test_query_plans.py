@@ -43,6 +43,7 @@ WIDTHS = {
     "insert_receipts": 16,
     "keep_traces": 2,
     "link_purges": 3,
+    "pending_beside": 3,
     "put_assets": 10,
     "recall_assets": 3,
     "receipts_of_dedupes": 1,

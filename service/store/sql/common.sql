@@ -82,11 +82,7 @@ DO UPDATE SET
         WHEN purges.due_at >= excluded.due_at THEN purges.due_at
         WHEN purges.created_at + 5 * :settle >= excluded.due_at THEN excluded.due_at
         WHEN purges.created_at + 5 * :settle > purges.due_at THEN purges.created_at + 5 * :settle
-        ELSE purges.due_at END
-RETURNING id, project, src_image, (
-    SELECT 1 FROM purges AS beside
-    WHERE beside.project = purges.project AND beside.src_image = purges.src_image
-      AND beside.action = 'invalidate' AND beside.state = 'pending' LIMIT 1) IS NOT NULL AS beside_invalidate;
+        ELSE purges.due_at END;
 
 -- name: upsert_refused_purges
 -- What may never be sent is kept where it is seen: once an image, however often it is asked for.

@@ -60,3 +60,11 @@ DELETE FROM lanes WHERE project = :project AND worker = :worker;
 SELECT CASE WHEN reltuples >= 0 THEN CAST(reltuples AS BIGINT)
             ELSE (SELECT COUNT(*) FROM (SELECT 1 FROM assets LIMIT 100000) AS counted) END
 FROM pg_class WHERE oid = CAST('assets' AS regclass);
+
+-- name: pending_beside
+-- What is pending for the images of purges that were just put in: those they have joined, and those of the other action.
+WITH wanted (id, project, src_image) AS (VALUES :rows)
+SELECT wanted.id AS asked, p.id, p.action FROM wanted CROSS JOIN LATERAL (
+    SELECT found.id, found.action FROM purges AS found
+    WHERE found.project = wanted.project AND found.src_image = wanted.src_image AND found.state = 'pending' LIMIT 2) AS p
+WHERE p.id <> wanted.id;

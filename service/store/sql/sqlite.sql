@@ -18,3 +18,9 @@ RETURNING id, project, action, src_image, deadline, state, due_at, created_at, f
 -- name: count_assets
 -- No more than a million: a tenth of a second's reading.
 SELECT COUNT(*) FROM (SELECT 1 FROM assets LIMIT 1000000);
+
+-- name: pending_beside
+-- What is pending for the images of purges that were just put in: those they have joined, and those of the other action.
+WITH wanted (id, project, src_image) AS (VALUES :rows)
+SELECT wanted.id AS asked, p.id, p.action FROM wanted CROSS JOIN purges AS p
+WHERE p.project = wanted.project AND p.src_image = wanted.src_image AND p.state = 'pending' AND p.id <> wanted.id;
