@@ -310,19 +310,18 @@ _UNREAD = {
 
 def _log(visit: _Visit, answer: Answer, size: int | None, seconds: float) -> None:
     """The wide line: no header, no path, no body."""
-    write = log.warning if answer.status >= 500 else log.info
-    write(
-        "webhook.received",
-        request_id=visit.request_id,
-        source=visit.pipeline.name,
-        provider=visit.pipeline.provider.info.name,
-        status=answer.status or None,
-        verdict=answer.verdict,
-        reason=answer.reason,
-        detail=answer.detail,
-        receipt=answer.receipt,
-        purges=answer.purges,
-        bytes=size,
-        duration_ms=round(seconds * 1000, 1),
-        scheme=answer.scheme,
-    )
+    fields = {
+        "request_id": visit.request_id,
+        "source": visit.pipeline.name,
+        "provider": visit.pipeline.provider.info.name,
+        "status": answer.status or None,
+        "verdict": answer.verdict,
+        "reason": answer.reason,
+        "detail": answer.detail,
+        "receipt": answer.receipt,
+        "purges": answer.purges,
+        "bytes": size,
+        "duration_ms": round(seconds * 1000, 1),
+        "scheme": answer.scheme,
+    }
+    log.sink("warning" if answer.status >= 500 else "info", "webhook.received", fields)

@@ -9,7 +9,7 @@ import re
 import sys
 import traceback
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
@@ -48,21 +48,23 @@ class _Blotter:
         longest_first = sorted(self._secrets, key=len, reverse=True)
         self._pattern = re.compile("|".join([_BEARER, *map(re.escape, longest_first)]))
 
-    def clean(self, line: str) -> str:
-        # Nearly every line holds nothing to hide, and finding a plain string is far cheaper than trying the pattern.
-        found = "bearer" in line.lower()
+    def clean(self, lines: Sequence[str]) -> str:
+        """The lines in one piece. Nearly all hold nothing to hide, and to find a plain string in all of them is far
+        cheaper than to try the pattern on each."""
+        text = "".join(lines)
+        found = "bearer" in text.lower()
         for secret in self._secrets:
-            found = found or secret in line
-        return self._pattern.sub(_HIDDEN, line) if found else line
+            found = found or secret in text
+        return "".join([self._pattern.sub(_HIDDEN, line) for line in lines]) if found else text
 
 
 _blotter = _Blotter()
 
 
 class _Lines:
-    """A stream that sends what one turn of the event loop writes in one piece: under load, a write costs more than
-    making its line. Outside of a loop nothing waits. A line that cannot be written is dropped, as `logging` does it:
-    there is nobody left to tell."""
+    """A stream that sends what one turn of the event loop writes in one piece, cleaned: under load, a write costs more
+    than making its line. Outside of a loop nothing waits. A line that cannot be written is dropped, as `logging` does
+    it: there is nobody left to tell."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -89,7 +91,7 @@ class _Lines:
 
     def _send(self) -> None:
         self._scheduled_in = None
-        text = "".join(self._lines.popleft() for _ in range(len(self._lines)))
+        text = _blotter.clean([self._lines.popleft() for _ in range(len(self._lines))])
         with suppress(OSError):
             self._stream.write(text)
             self._stream.flush()
@@ -122,7 +124,7 @@ def configure(style: Style | None = None, level: str = "INFO") -> None:
 
     def sink(told_level: str, event: str, fields: dict[str, Any]) -> None:
         if _LEVELS[told_level] >= number:
-            stream.write(_blotter.clean(render(told_level, event, fields)) + "\n")
+            stream.write(render(told_level, event, fields) + "\n")
 
     log.sink = sink
     logging.basicConfig(handlers=[_Standard(sink)], level=number, force=True)
