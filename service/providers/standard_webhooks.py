@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MAX_SIGNATURES = 32  # in one header; a rotation needs two, and checking an Ed25519 signature is not free
 
 _PREFIXES = ("svix", "webhook")
+_SVIX, _STANDARD = (tuple(f"{prefix}-{part}" for part in ("id", "timestamp", "signature")) for prefix in _PREFIXES)
 _ID = re.compile(r"[\x20-\x7e]{1,512}")
 
 
@@ -164,14 +165,15 @@ class _Envelope(Struct, frozen=True):
 
     @classmethod
     def of(cls, request: RawRequest) -> _Envelope:
-        prefix = "svix" if request.header("svix-signature") else "webhook"  # Svix's libraries prefer their own names
-        message_id = request.required(f"{prefix}-id")
+        # Svix's libraries prefer their own names.
+        id_name, time_name, signature_name = _SVIX if request.header("svix-signature") else _STANDARD
+        message_id = request.required(id_name)
         if not _ID.fullmatch(message_id):
-            raise Refused("signature_malformed", f"{prefix}-id holds what no id does")
-        entries = tuple(request.required(f"{prefix}-signature").split(" "))
+            raise Refused("signature_malformed", f"{id_name} holds what no id does")
+        entries = tuple(request.required(signature_name).split(" "))
         if len(entries) > MAX_SIGNATURES:
             raise Refused("signature_malformed", f"more than {MAX_SIGNATURES} signatures in one header")
-        return cls(message_id, request.required(f"{prefix}-timestamp"), entries, request.body)
+        return cls(message_id, request.required(time_name), entries, request.body)
 
     @property
     def message(self) -> bytes:
