@@ -3,7 +3,8 @@
     make bench [ARGS="--rounds 5 --only acks --only killed"]
 
 Everything runs on this machine, load generator included, so that the absolute figures are this machine's; the ratios
-are of medians over rounds that alternate. Latency is at half of each one's peak: wrk's 64 connections pause between
+are of medians over rounds that alternate; beside the bare endpoint each round has processes of its own, since two
+of one program differ by up to a tenth. Latency is at half of each one's peak: wrk's 64 connections pause between
 their requests, exponentially distributed, which is near to an open loop. `--write` puts the table into README.md and a
 plot beside this file.
 """
@@ -57,6 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=default.rounds)
     parser.add_argument("--seconds", type=int, default=default.seconds, help="of one round against one target")
+    parser.add_argument("--starts", type=int, default=default.starts, help="of the relay beside the bare endpoint")
     parser.add_argument("--stored", type=int, nargs="+", default=default.stored, metavar="RECEIPTS")
     parser.add_argument("--events", type=int, default=default.events, help="of the burst")
     parser.add_argument("--assets", type=int, default=default.assets, help="that the burst is about")
@@ -69,13 +71,17 @@ def main(arguments: list[str] | None = None) -> None:
     scale = Scale(
         rounds=given.rounds,
         seconds=given.seconds,
+        starts=given.starts,
         stored=tuple(given.stored),
         events=given.events,
         assets=given.assets,
         kills=given.kills,
     )
     rows, bench = run(scale, given.only or list(_PARTS), tools.have("wrk"), tools.have("webhook"))
-    about = f"{report.machine()}; load generator and peers on the same machine, medians of {scale.rounds} rounds."
+    about = (
+        f"{report.machine()}; load generator and peers on the same machine, medians of {scale.rounds} rounds, and of "
+        f"{scale.starts} starts beside the bare endpoint."
+    )
     print(f"{about}\n\n{report.text(rows)}")
     if given.write:
         report.write_between_markers(_HERE.parents[1] / "README.md", report.markdown(rows, about))

@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -101,8 +101,10 @@ def _alternating(
     targets: Mapping[str, Peer],
     pauses: Mapping[str, float] | None = None,
     connections: int = load.CONNECTIONS,
+    turns: Iterable[int] | None = None,
 ) -> dict[str, list[Measured]]:
-    """Rounds of wrk against each target in turn, with a first second that does not count.
+    """Rounds of wrk against each target in turn, with a first second that does not count. `turns` are their numbers,
+    of which the odd ones take the targets the other way round.
 
     A round lasts until the target has nothing left to do: adnanh/webhook acknowledges what it has yet to begin, and
     would else be at it while the next one is measured.
@@ -117,7 +119,7 @@ def _alternating(
     storing = [measured.rate for name, measured in first.items() if name.startswith("relay")]
     count = round(max(storing) * bench.scale.seconds * 2) + _FIRST
     found: dict[str, list[Measured]] = {name: [] for name in targets}
-    for turn in range(bench.scale.rounds):
+    for turn in range(bench.scale.rounds) if turns is None else turns:
         load.write_requests(file, count, f"{tag}-{turn}")
         for name in list(targets)[:: -1 if turn % 2 else 1]:
             pause = 0.0 if pauses is None else pauses[name]
@@ -157,6 +159,7 @@ def _rate(rounds: list[Measured]) -> float:
 
 def acks(bench: Bench) -> list[Row]:
     """Durable acknowledgements a second against the peers', and latency at half of each one's peak."""
+    more = _against_bare(bench)
     with ExitStack() as stack:
         targets = {"bare": stack.enter_context(bench.peer("bare", peers.bare()))}
         targets["relay"] = stack.enter_context(bench.relay("acks"))
@@ -165,16 +168,10 @@ def acks(bench: Bench) -> list[Row]:
             command = peers.webhook(bench.webhook, bench.place("webhook"))
             targets["webhook"] = stack.enter_context(bench.peer("webhook", command))
         rates = {name: _rate(rounds) for name, rounds in _alternating(bench, targets).items()}
-        pair = {name: targets[name] for name in ("bare", "relay")}
-        more = {
-            connections: {
-                name: _rate(rounds) for name, rounds in _alternating(bench, pair, connections=connections).items()
-            }
-            for connections in _MORE
-        }
         del targets["naive"]
         pauses = {name: 2000 * load.CONNECTIONS / rates[name] for name in targets}
         half = _alternating(bench, targets, pauses)
+    rates |= more.pop(load.CONNECTIONS)
     bench.bare_rate = rates["bare"]
     titles = {
         "bare": "bare Starlette, reads the body",
@@ -232,6 +229,20 @@ def acks(bench: Bench) -> list[Row]:
         if name != "relay"
     ]
     return rows
+
+
+def _against_bare(bench: Bench) -> dict[int, dict[str, float]]:
+    """Rates of the bare endpoint and the relay by the number of connections, medians over several starts of both: two
+    processes of one program differ by up to a tenth, for as long as they live."""
+    found: dict[int, dict[str, list[Measured]]] = {}
+    for start in range(bench.scale.starts):
+        with bench.peer("bare", peers.bare()) as bare, bench.relay(f"acks-{start}") as relay:
+            for connections in (load.CONNECTIONS, *_MORE):
+                targets = {"bare": bare, "relay": relay}
+                rounds = _alternating(bench, targets, connections=connections, turns=[start])
+                for name, measured in rounds.items():
+                    found.setdefault(connections, {}).setdefault(name, []).extend(measured)
+    return {connections: {name: _rate(rounds) for name, rounds in each.items()} for connections, each in found.items()}
 
 
 def stored_sqlite(bench: Bench) -> list[Row]:

@@ -243,6 +243,19 @@ async def test_the_lines_of_one_turn_of_the_loop_are_written_together(
     assert stream.writes == 2
 
 
+async def test_of_lines_that_are_written_together_each_is_cleaned_by_itself(start: Start) -> None:
+    stream = start("console")
+    logs._blotter.add([Secret("fake-secret-of-a-source")])
+    for text in ("fake-secret-of-a-source", "plain", "bearer"):  # and what begins the next line is no token
+        log.info("seen", text=text)
+    log.info("last")
+    await asyncio.sleep(0)
+    lines = stream.getvalue().splitlines()
+    assert ["***" in line for line in lines] == [True, False, False, False]
+    assert lines[2].endswith("text=bearer")
+    assert len(lines) == 4
+
+
 def test_a_line_that_waited_for_a_loop_that_ended_comes_with_the_next(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
