@@ -77,7 +77,9 @@ def _urls_at(data: dict[str, Any], keys: Iterable[str]) -> list[str]:
     """What stands there: one string, or an array of strings or of objects with a `url`. Each URL once."""
     found: dict[str, None] = {}
     for key in keys:
-        value = data.get(key)
+        if key not in data:
+            continue
+        value = data[key]
         if isinstance(value, str):
             found[value] = None
         elif value is not None:
