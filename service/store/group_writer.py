@@ -279,7 +279,6 @@ class GroupWriter:
             self._loop.call_soon_threadsafe(self._resolve, jobs, committing)
         except RuntimeError:  # the loop was closed before the store: nobody waits for results any more
             self._ended = True
-            self._waiting.clear()
             self._connection.drop()
 
     def _resolve(self, jobs: list[Job], committing: bool) -> None:

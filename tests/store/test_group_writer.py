@@ -68,6 +68,12 @@ def nothing(_: Tx, items: Sequence[object]) -> Sequence[None]:
     return [None for _ in items]
 
 
+def but_for_two(_: Tx, items: Sequence[int]) -> Sequence[int]:
+    if 2 in items:
+        raise ValueError("two")
+    return [2 * item for item in items]
+
+
 def reached(semaphore: threading.Semaphore) -> Any:
     return asyncio.to_thread(semaphore.acquire, timeout=10)
 
@@ -145,6 +151,15 @@ async def test_nothing_comes_of_nothing() -> None:
     database, writer = started(in_process=True)
     assert await asyncio.wait_for(writer.write_joined(twice, []), 10) == []
     assert database.begins == 0
+    await ended(database, writer)
+
+
+async def test_what_fails_takes_nothing_along_that_was_given_with_it() -> None:
+    database, writer = started(in_process=True)
+    for _ in range(3):
+        database.commits.release()
+    one, other = await asyncio.gather(writer.write_joined(but_for_two, [1, 2, 3]), writer.write_joined(twice, [4]))
+    assert [one[0], str(one[1]), one[2], *other] == [2, "two", 6, 8]
     await ended(database, writer)
 
 
