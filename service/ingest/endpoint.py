@@ -324,4 +324,5 @@ def _log(visit: _Visit, answer: Answer, size: int | None, seconds: float) -> Non
         "duration_ms": int(seconds * 10_000 + 0.5) / 10,  # a fifth of what `round` takes
         "scheme": answer.scheme,
     }
+    # Straight to the sink: as keywords, the fields would be put into a dict once more.
     log.sink("warning" if answer.status >= 500 else "info", "webhook.received", fields)

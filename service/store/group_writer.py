@@ -21,7 +21,7 @@ T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741 - an item
 
 GROUP = 128
-"""Items that jobs may have together to share a transaction: bounds how long the first of them waits."""
+"""Items of the jobs that share a transaction; the last job may bring more. Bounds how long the first one waits."""
 
 WAITING = 2000
 """Items that may wait; a request beyond them is told to come back, memory stays bounded."""
