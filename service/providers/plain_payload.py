@@ -82,7 +82,7 @@ def _urls_at(data: dict[str, Any], keys: Iterable[str]) -> list[str]:
         value = data[key]
         if isinstance(value, str):
             found[value] = None
-        elif value is not None:
+        else:
             for one in value if isinstance(value, list) else (value,):
                 found[one if isinstance(one, str) else json_body.text(one, "url") or ""] = None
     found.pop("", None)

@@ -226,6 +226,7 @@ def test_the_last_part_of_the_type_tells_the_kind(event_type: Any, kind: str) ->
             ("https://x", "https://y"),
         ),
         ({"data": {"media_id": "a", "url": "https://x/1", "old_url": "https://x/1"}}, "a", ("https://x/1",), ()),
+        ({"data": {"id": "a", "url": None, "old_url": None}}, "a", (), ()),
         ({"data": []}, "msg_1", (), ()),
         ([], "msg_1", (), ()),
         ("text", "msg_1", (), ()),
@@ -260,3 +261,5 @@ def test_what_else_a_payload_may_say() -> None:
     assert (found.environment, found.locale, found.content_hash) == ("e", "de", "3")
     assert found.occurred_at is not None
     assert event({"etag": "e1", "version": 3}).content_hash == "e1"
+    assert event({"filename": 3, "file_name": "", "fileName": "c.jpg"}).filename == "c.jpg"
+    assert event({"fileName": "c.jpg", "file_name": "b.jpg"}).filename == "b.jpg"
