@@ -37,8 +37,8 @@ OTHER = "other"
 _SERIES = 128  # of one source or project and one metric: more than there are reasons, verdicts and statuses in use
 _ACKNOWLEDGED = frozenset({"accepted", "duplicate", "ignored", "unmatched", "test"})
 
-
-_BUCKETS = tuple(str(number) for number in range(len(SECONDS) + 1))  # as labels; spelled once, not for each webhook
+_BUCKETS = tuple(str(number) for number in range(1 + max(map(len, (SECONDS, WAITS, SIZES)))))
+"""A bucket's label by its number; spelled once, not for each webhook."""
 
 
 class Said(NamedTuple):
@@ -86,7 +86,7 @@ class Tally:
         self.counts[CALL_IMAGES, project] += images
         counts = self.counts
         counts[CALL_SECONDS, project, "sum"] += seconds
-        counts[CALL_SECONDS, project, str(bisect_left(SECONDS, seconds))] += 1
+        counts[CALL_SECONDS, project, _BUCKETS[bisect_left(SECONDS, seconds)]] += 1
 
     def quota_left(self, project: str, left: int) -> None:
         """Vercel said how many calls the credential of a project has left."""
@@ -99,15 +99,15 @@ class Tally:
         if state == "done":
             counts[PURGED_EVENTS, project] += events
             counts[PURGE_SECONDS, project, "sum"] += seconds
-            counts[PURGE_SECONDS, project, str(bisect_left(WAITS, seconds))] += 1
+            counts[PURGE_SECONDS, project, _BUCKETS[bisect_left(WAITS, seconds)]] += 1
 
     def committed(self, jobs: int, seconds: float) -> None:
         """A transaction is on disk. Told by the thread that writes: it alone touches these counts."""
         counts = self.counts
         counts[COMMIT_SECONDS, "sum"] += seconds
-        counts[COMMIT_SECONDS, str(bisect_left(SECONDS, seconds))] += 1
+        counts[COMMIT_SECONDS, _BUCKETS[bisect_left(SECONDS, seconds)]] += 1
         counts[COMMIT_JOBS, "sum"] += jobs
-        counts[COMMIT_JOBS, str(bisect_left(SIZES, jobs))] += 1
+        counts[COMMIT_JOBS, _BUCKETS[bisect_left(SIZES, jobs)]] += 1
 
     def _count(self, name: str, owner: str, first: str, second: str) -> None:
         key = (name, owner, first, second)

@@ -101,11 +101,8 @@ def scalar(value: Any, *path: str) -> str | None:
 
 def obj(value: Any, *path: str) -> dict[str, Any]:
     """An object, else an empty one."""
-    for key in path:  # as in `text`
-        if not isinstance(value, dict):
-            return {}
-        value = value.get(key)
-    return value if isinstance(value, dict) else {}
+    found = dig(value, *path)
+    return found if isinstance(found, dict) else {}
 
 
 def array(value: Any, *path: str) -> list[Any]:

@@ -29,6 +29,7 @@ class Job(Struct, eq=False):
         return [Job(self.join, [item]) for item in self.items]
 
     def fail(self, error: Exception) -> None:
+        """Each item has come to this error."""
         self.outcomes = [error] * len(self.items)
 
     def resolve(self) -> None:

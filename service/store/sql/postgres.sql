@@ -63,6 +63,7 @@ FROM pg_class WHERE oid = CAST('assets' AS regclass);
 
 -- name: pending_beside
 -- What is pending for the images of purges that were just put in: those they have joined, and those of the other action.
+-- An image has two at most; the LIMIT has the index asked for each, whatever is believed of how many there are.
 WITH wanted (id, project, src_image) AS (VALUES :rows)
 SELECT wanted.id AS asked, p.id, p.action FROM wanted CROSS JOIN LATERAL (
     SELECT found.id, found.action FROM purges AS found
