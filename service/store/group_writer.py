@@ -81,7 +81,8 @@ class _Failure(Struct, frozen=True):
 
 
 class WriterStats(Struct):
-    """How well commits are shared, and how much waits for one."""
+    """How well commits are shared, and how much waits for one: `jobs` and `waiting` are webhooks and what else is
+    written, each by itself, however many were given together."""
 
     commits: int = 0
     jobs: int = 0

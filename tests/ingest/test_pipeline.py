@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,19 @@ def test_what_comes_one_after_the_other_is_stored_side_by_side(
     dedupe = pipeline().receipt(REQUEST, request, Notification(payload={}, event_id=event_id)).dedupe
     assert dedupe is not None
     assert dedupe[:-16] == beginning
+
+
+def test_what_an_event_is_known_again_by_is_made_as_what_is_stored_was() -> None:
+    """Or a release would take every delivery of what the one before it has stored for a new event."""
+    beginning = str(to_ms(NOW) + 1500).encode()
+    made = [
+        pipeline().receipt(REQUEST, verified(b"{}", 1.5), Notification(payload={}, event_id=event_id)).dedupe
+        for event_id in ("msg_1", None)
+    ]
+    assert made == [
+        b"msg_1" + sha256(b"hook\0id\0msg_1").digest()[:16],
+        beginning + sha256(b"hook\0body\0" + beginning + b"\0{}").digest()[:16],
+    ]
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", ""])
