@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 MAX_SIGNATURES = 32  # in one header; a rotation needs two, and checking an Ed25519 signature is not free
 
-_PREFIXES = ("svix", "webhook")
-_SVIX, _STANDARD = (tuple(f"{prefix}-{part}" for part in ("id", "timestamp", "signature")) for prefix in _PREFIXES)
+_SVIX = ("svix-id", "svix-timestamp", "svix-signature")
+_STANDARD = ("webhook-id", "webhook-timestamp", "webhook-signature")
 _ID = re.compile(r"[\x20-\x7e]{1,512}")
 
 
@@ -43,9 +43,7 @@ class StandardWebhooks(Provider):
         doc_url="https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md",
         signs="HMAC-SHA256 (v1) or Ed25519 (v1a) over id, time and body",
         tolerance=300,
-        stored_headers=frozenset(
-            {*(f"{prefix}-{part}" for prefix in _PREFIXES for part in ("id", "timestamp", "signature")), "content-type"}
-        ),
+        stored_headers=frozenset({*_SVIX, *_STANDARD, "content-type"}),
         auth=("capability",),
         options=("public_keys",),
         guide=Guide(
